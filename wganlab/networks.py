@@ -1,0 +1,98 @@
+"""Players: generators and critics as plain ``nn.Module``s, without state of their own.
+
+Weights are drawn by PyTorch's default rules from its global generator, so a notebook says
+``torch.manual_seed`` before it builds players. A critic has no BatchNorm and gives (m,) scores.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+from .errors import InputError
+
+
+def mlp(
+    inputs: int | Sequence[int],
+    outputs: int | Sequence[int],
+    *,
+    hidden: Sequence[int] = (128, 128, 128),
+    slope: float = 0.0,
+    last: nn.Module | None = None,
+) -> nn.Sequential:
+    """A fully connected network with (leaky) ReLU between its layers.
+
+    ``inputs`` and ``outputs`` are the shape of one row; an int d means (d,). ``outputs=1`` is a
+    critic: the result has shape (m,). Write ``outputs=(1,)`` for points on the line, (m, 1).
+    ``slope`` is the slope of the activation below zero; ``last`` is applied to the result.
+    Raises ``InputError`` for a size below 1.
+
+    >>> import torch
+    >>> mlp(2, 1)(torch.zeros(5, 2)).shape, mlp(2, (1,))(torch.zeros(5, 2)).shape
+    (torch.Size([5]), torch.Size([5, 1]))
+    """
+    row_in = (inputs,) if isinstance(inputs, int) else tuple(inputs)
+    row_out = (outputs,) if isinstance(outputs, int) else tuple(outputs)
+    sizes = [math.prod(row_in), *hidden, math.prod(row_out)]
+    if min(sizes) < 1:
+        raise InputError(f"mlp needs layers of size >= 1, got sizes {sizes}.")
+    layers: list[nn.Module] = [nn.Flatten()] if len(row_in) > 1 else []
+    for size, following in itertools.pairwise(sizes):
+        activation = nn.LeakyReLU(slope) if slope else nn.ReLU()
+        layers += [nn.Linear(size, following), activation]
+    layers.pop()  # none after the last layer
+    layers += [last] if last else []
+    if outputs == 1:
+        layers.append(nn.Flatten(0))  # (m, 1) -> (m,)
+    elif len(row_out) > 1:
+        layers.append(nn.Unflatten(1, row_out))
+    return nn.Sequential(*layers)
+
+
+def dcgan_generator(latent: int = 64, *, width: int = 16, dense: int = 128) -> nn.Sequential:
+    """A small transposed-convolution generator: (m, latent) to 28x28 pictures in (-1, 1).
+
+    ``width`` channels before the last layer, twice as many before that, ``dense`` units in
+    the layer above. The last bias starts at -1, so that the first pictures are dark, as digits are.
+    Shape of the result: (m, 1, 28, 28). Raises ``InputError`` for a size below 1.
+    Source: the guidelines of Radford et al. 2016, section 3, in a size of ours.
+
+    >>> import torch
+    >>> dcgan_generator(8)(torch.zeros(2, 8)).shape
+    torch.Size([2, 1, 28, 28])
+    """
+    if min(latent, width, dense) < 1:
+        raise InputError(f"dcgan_generator needs sizes >= 1, got {latent}, {width}, {dense}.")
+    channels = 2 * width
+    picture = nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1)
+    nn.init.constant_(picture.bias, -1.0)
+    return nn.Sequential(
+        nn.Linear(latent, dense, bias=False), nn.BatchNorm1d(dense), nn.ReLU(),
+        nn.Linear(dense, channels * 7 * 7, bias=False), nn.BatchNorm1d(channels * 7 * 7), nn.ReLU(),
+        nn.Unflatten(1, (channels, 7, 7)),
+        nn.ConvTranspose2d(channels, width, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(width), nn.ReLU(),
+        picture, nn.Tanh(),
+    )  # fmt: skip
+
+
+def dcgan_critic(*, width: int = 32) -> nn.Sequential:
+    """A strided-convolution critic: pictures (m, 1, 28, 28) to scores (m,); no normalisation.
+
+    Maps of 14x14 with ``width`` channels, then 7x7 with twice as many, then one linear layer.
+    Raises ``InputError`` for a width below 1.
+    Source: the guidelines of Radford et al. 2016, section 3, less BatchNorm, which a gradient
+    penalty forbids (Gulrajani et al. 2017, section 4).
+
+    >>> import torch
+    >>> dcgan_critic(width=4)(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2])
+    """
+    if width < 1:
+        raise InputError(f"dcgan_critic needs a width >= 1, got {width}.")
+    return nn.Sequential(
+        nn.Conv2d(1, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
+        nn.Flatten(), nn.Linear(2 * width * 7 * 7, 1), nn.Flatten(0),
+    )  # fmt: skip

@@ -1,0 +1,392 @@
+r"""Exact optimal transport that certifies its answer, and the potentials that prove it.
+
+The problem: move masses a on points x to masses b on points y at the least total cost,
+
+.. math:: \min_{\gamma \ge 0} \sum_{ij}\gamma_{ij}C_{ij},\quad \gamma 1 = a,\ \gamma^T 1 = b,
+
+whose dual is :math:`\max \langle a,\varphi\rangle + \langle b,\psi\rangle` subject to
+:math:`\varphi_i + \psi_j \le C_{ij}`. A plan bounds the value from above, potentials from below:
+together they are a certificate, and no number leaves this module without one.
+
+Arrays may be numpy, torch or lists; arrays in a result are of the kind that came in. The
+computation is in float64 on the CPU and never changes an input.
+"""
+
+import math
+import sys
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import ot
+import torch
+from numpy.typing import ArrayLike
+from scipy.optimize import linprog
+from scipy.sparse.csgraph import csgraph_from_dense, floyd_warshall
+from scipy.spatial.distance import cdist
+
+from .errors import InputError, SolverError
+
+TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost
+LARGEST_COST = 10**8  # entries of a cost matrix: 0.8 GB, and the solver needs several times that
+
+
+@dataclass(frozen=True, eq=False)
+class Transport:
+    r"""An optimal plan with its proof.
+
+    ``cost`` is :math:`\sum\gamma_{ij}C_{ij}`; ``plan`` :math:`\gamma` (n, m); ``phi`` (n,) and ``psi`` (m,)
+    are dual potentials; ``gap`` is the certified distance between ``cost`` and a lower bound on
+    every plan's cost. ``distance`` is :math:`\text{cost}^{1/p}`.
+    """
+
+    cost: float
+    plan: ArrayLike
+    phi: ArrayLike
+    psi: ArrayLike
+    gap: float
+    p: float = 1.0
+
+    @property
+    def distance(self) -> float:
+        return self.cost ** (1 / self.p)
+
+
+def as_float64(values: ArrayLike, name: str, ndim: int) -> np.ndarray:
+    """``values`` as a float64 array; raises ``InputError`` for another ndim, no entries, NaN or inf."""
+    if torch.is_tensor(values):  # first in its own precision, so that complex numbers are seen
+        values = values.detach().cpu()
+        values = values.numpy() if values.is_complex() else values.double().numpy()
+    try:
+        if np.iscomplexobj(values):
+            raise TypeError("it is complex")
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'{name}' must be an array of real numbers: {error}.") from None
+    if array.ndim != ndim or array.size == 0:
+        raise InputError(f"'{name}' must be a non-empty array with {ndim} axes, got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(f"'{name}' must be finite, but entry {where} is {array[where]}.")
+    return array
+
+
+def as_points(x: ArrayLike, name: str) -> np.ndarray:
+    """Points as (n, d); a vector is n points on the line."""
+    try:
+        ndim = x.ndim if torch.is_tensor(x) else np.ndim(x)
+    except ValueError as error:  # rows of unequal length
+        raise InputError(f"'{name}' must be an array of real numbers: {error}.") from None
+    return as_float64(x, name, 1)[:, None] if ndim == 1 else as_float64(x, name, 2)
+
+
+def as_masses(masses: ArrayLike | None, n: int, name: str) -> np.ndarray:
+    """Masses on n points, each >= 0 and not all 0; ``None`` means 1/n each."""
+    if masses is None:
+        return np.full(n, 1 / n)
+    w = as_float64(masses, name, 1)
+    if len(w) != n:
+        raise InputError(f"'{name}' must have one mass a point, so {n} of them, got {len(w)}.")
+    if (w < 0).any():
+        bad = int(np.argmax(w < 0))
+        raise InputError(f"'{name}' must be non-negative, but entry {bad} is {w[bad]}.")
+    if not 0 < w.sum() < math.inf:
+        raise InputError(f"'{name}' must have a positive finite total mass, got {w.sum()}.")
+    return w
+
+
+def check_equal_mass(a: np.ndarray, b: np.ndarray) -> None:
+    """Raise ``InputError`` unless a and b have the same total, to one part in 1e9."""
+    if abs(a.sum() - b.sum()) > TOLERANCE * max(a.sum(), b.sum()):
+        raise InputError(
+            f"Transport needs equal total masses, got {a.sum():.12g} and {b.sum():.12g}. "
+            f"Divide each by its sum to compare them as probability laws."
+        )
+
+
+def certify(cost, a, b, plan, phi, psi) -> tuple[float, float]:
+    """The plan's value and its duality gap; raises ``SolverError`` if either is not proved.
+
+    All arguments are on the solver's scale: unit masses and costs up to 1. The potentials may
+    break phi_i + psi_j <= cost_ij by some v; lowering them by v costs v of the lower bound.
+    """
+    arrays = (plan, phi, psi)
+    if not all(np.isfinite(array).all() for array in arrays) or plan.min() < 0:
+        raise SolverError("The solver returned a plan or potentials that are not finite and >= 0.")
+    off = max(np.abs(plan.sum(1) - a).max(), np.abs(plan.sum(0) - b).max())
+    value = float(np.vdot(plan, cost))
+    slack = float((cost - phi[:, None] - psi).min())
+    gap = abs(value - float(a @ phi + b @ psi + min(0.0, slack)))
+    if max(off, gap, -slack) > TOLERANCE:
+        raise SolverError(
+            f"The solver's answer is not proved optimal: marginals are off by {off:.1e}, the "
+            f"duality gap is {gap:.1e} of the largest cost, and the potentials exceed a cost by "
+            f"{max(0.0, -slack):.1e} of it (limit {TOLERANCE:.0e})."
+        )
+    return value, float(gap)
+
+
+def network_simplex(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
+    """Plan and potentials by POT's network simplex, for unit masses and costs up to 1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # POT warns where we raise, on the result code
+        plan, log = ot.emd(a, b, cost, numItermax=10_000_000, log=True, check_marginals=False)
+    if log["result_code"] != 1:
+        raise SolverError(f"The solver stopped with code {log['result_code']}: {log['warning']}.")
+    return plan, log["u"], log["v"]
+
+
+def linear_program(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
+    """Plan and potentials by scipy's ``linprog``, for unit masses and costs up to 1."""
+    n, m = cost.shape
+    rows = np.kron(np.eye(n), np.ones(m))  # rows @ plan.ravel() = plan.sum(1)
+    columns = np.kron(np.ones(n), np.eye(m))
+    result = linprog(
+        cost.ravel(),
+        A_eq=np.vstack([rows, columns]),
+        b_eq=np.concatenate([a, b]),
+        method="highs-ds",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    )
+    if result.status != 0:
+        raise SolverError(f"scipy's linprog stopped with status {result.status}: {result.message}")
+    duals = result.eqlin.marginals
+    return np.maximum(result.x.reshape(n, m), 0.0), duals[:n], duals[n:]
+
+
+def solve(cost: np.ndarray, a: np.ndarray, b: np.ndarray, like: ArrayLike, solver) -> Transport:
+    """Scale to unit masses and costs, solve, certify, scale back."""
+    check_equal_mass(a, b)
+    mass, scale = float(a.sum()), float(np.abs(cost).max()) or 1.0
+    unit_cost, unit_a, unit_b = cost / scale, a / mass, b / b.sum()
+    plan, phi, psi = solver(unit_cost, unit_a, unit_b)
+    value, gap = certify(unit_cost, unit_a, unit_b, plan, phi, psi)
+    with np.errstate(over="ignore"):  # checked in the next line
+        total, plan, phi, psi = value * scale * mass, plan * mass, phi * scale, psi * scale
+    if not (math.isfinite(total) and np.isfinite(phi).all() and np.isfinite(psi).all()):
+        raise InputError("The total cost or a potential overflows float64. Scale the costs or masses down.")
+    plan, phi, psi = (as_kind(array, like) for array in (plan, phi, psi))
+    return Transport(total, plan, phi, psi, gap * scale * mass)
+
+
+def as_kind(array: np.ndarray, like: ArrayLike) -> ArrayLike:
+    """``array`` as a tensor on the device of ``like`` if that is a tensor, else as it is."""
+    return torch.as_tensor(array, device=like.device) if torch.is_tensor(like) else array
+
+
+def check_size(n: int, m: int) -> None:
+    """Raise ``InputError`` for a cost matrix that would not fit into memory."""
+    if n * m > LARGEST_COST:
+        raise InputError(
+            f"Exact transport between {n} and {m} points needs a cost matrix of "
+            f"{8e-9 * n * m:.1f} GB, and the solver several times that; the limit is "
+            f"{LARGEST_COST:.0e} entries. Take a random subset of the points, or wasserstein_1d "
+            f"for points on the line."
+        )
+
+
+def emd_from_cost(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None) -> Transport:
+    r"""The cheapest plan between masses a (n,) and b (m,) for any cost matrix (n, m).
+
+    Masses default to 1/n and 1/m; they need equal totals, not total 1: ``cost`` scales with
+    the mass. The certificate is relative to the mass times the largest absolute cost.
+    Raises ``InputError`` for shapes that do not fit, NaN or infinity, negative or unequal masses,
+    and more than 1e8 entries; ``SolverError`` for an answer that is not proved optimal.
+    Cost: about 0.1 s for n = m = 1000, growing a little faster than n^2.
+
+    >>> round(emd_from_cost([[0.0, 2.0], [2.0, 1.0]], [1.0, 1.0], [1.0, 1.0]).cost, 12)
+    1.0
+    """
+    matrix = as_float64(cost, "cost", 2)
+    n, m = matrix.shape
+    check_size(n, m)
+    a, b = as_masses(a, n, "a"), as_masses(b, m, "b")
+    return solve(matrix, a, b, like=cost, solver=network_simplex)
+
+
+def emd_lp(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None) -> Transport:
+    """The same as ``emd_from_cost``, by a general linear programming solver: slow, for teaching.
+
+    The constraint matrix is written out in full, so n m is limited to 10,000. Raises as
+    ``emd_from_cost`` does.
+
+    >>> round(emd_lp([[0.0, 2.0], [2.0, 1.0]], [1.0, 1.0], [1.0, 1.0]).cost, 12)
+    1.0
+    """
+    matrix = as_float64(cost, "cost", 2)
+    n, m = matrix.shape
+    if n * m > 10_000:
+        raise InputError(
+            f"emd_lp writes out every constraint, so it takes costs of at most 10,000 entries, "
+            f"got {n} x {m}. Use emd_from_cost, which is exact too."
+        )
+    a, b = as_masses(a, n, "a"), as_masses(b, m, "b")
+    return solve(matrix, a, b, like=cost, solver=linear_program)
+
+
+def ground_cost(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
+    """Euclidean distances to the power p between the rows of x (n, d) and y (m, d)."""
+    if x.shape[1] != y.shape[1]:
+        raise InputError(f"Points must have one dimension, got {x.shape[1]} for x and {y.shape[1]} for y.")
+    if not (p >= 1 and math.isfinite(p)):
+        raise InputError(f"The power p must be finite and >= 1, got {p}.")
+    check_size(len(x), len(y))
+    exponent = math.frexp(max(np.abs(x).max(), np.abs(y).max()))[1]
+    unit = math.ldexp(1.0, min(max(exponent, -1022), 1023))  # a power of 2, so no digit is lost
+    distance = cdist(x / unit, y / unit)  # squares of the points themselves may leave float64
+    with np.errstate(over="ignore", under="ignore"):  # checked below
+        cost = (distance * unit) ** p
+    if not np.isfinite(cost).all():
+        raise InputError("The distances overflow float64. Scale the points down.")
+    if cost.max() < sys.float_info.min and distance.max() > 0:
+        raise InputError("The distances underflow float64. Scale the points up.")
+    return cost
+
+
+def emd(
+    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, p: float = 1
+) -> Transport:
+    r"""Exact optimal transport between points x (n, d) and y (m, d), cost :math:`\|x_i-y_j\|^p`.
+
+    A vector is n points on the line. Masses default to 1/n and 1/m. ``distance`` of the result is
+    the Wasserstein distance :math:`W_p` if the masses are probabilities. Raises as
+    ``emd_from_cost`` does, and for points of different dimension or p < 1.
+    Source: Peyré & Cuturi 2019, chapter 3; the solver is POT's network simplex.
+
+    >>> emd([[0.0, 0.0]], [[3.0, 4.0]]).distance
+    5.0
+    """
+    points, others = as_points(x, "x"), as_points(y, "y")
+    a, b = as_masses(a, len(points), "a"), as_masses(b, len(others), "b")
+    found = solve(ground_cost(points, others, p), a, b, like=x, solver=network_simplex)
+    return Transport(found.cost, found.plan, found.phi, found.psi, found.gap, p)
+
+
+def wasserstein_1d(
+    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, p: float = 1
+) -> float:
+    r""":math:`W_p = (\int_0^1 |F^{-1}(u) - G^{-1}(u)|^p du)^{1/p}` between laws on the line.
+
+    x (n,) and y (m,) need not be sorted or of one length; ``p=math.inf`` gives the largest
+    displacement. Masses default to 1/n and 1/m, and are divided by their total; a share below
+    4e-15 of it counts as rounding. Raises ``InputError`` for bad shapes, values or masses, unequal
+    totals, and p < 1.
+    Cost: a sort. Source: Peyré & Cuturi 2019, remark 2.30.
+
+    >>> wasserstein_1d([0.0, 1.0], [5.0, 6.0])
+    5.0
+    """
+    x, y = as_float64(x, "x", 1), as_float64(y, "y", 1)
+    a, b = as_masses(a, len(x), "a"), as_masses(b, len(y), "b")
+    check_equal_mass(a, b)
+    if not p >= 1:
+        raise InputError(f"The power p must be >= 1, got {p}.")
+    i, j = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
+    levels_x, levels_y = distribution_function(a[i]), distribution_function(b[j])
+    u = np.sort(np.concatenate([levels_x, levels_y]))  # F^-1 and G^-1 are constant in between
+    mass = np.diff(u, prepend=0.0)
+    kept = mass > 16 * sys.float_info.epsilon  # less is rounding, as in 0.1 + 0.2 - 0.3, not mass
+    x_u = x[i][np.searchsorted(levels_x, u[kept])]
+    y_u = y[j][np.searchsorted(levels_y, u[kept])]
+    with np.errstate(over="ignore"):  # checked below
+        moved = np.abs(x_u - y_u)
+    longest = moved.max()
+    if not math.isfinite(longest):
+        raise InputError("The distances overflow float64. Scale the points down.")
+    if p == math.inf or longest == 0:
+        return float(longest)
+    # in units of the longest way, so that powers neither overflow nor vanish
+    return float(longest * np.sum(mass[kept] * (moved / longest) ** p) ** (1 / p))
+
+
+def distribution_function(masses: np.ndarray) -> np.ndarray:
+    """Cumulative shares of the total, increasing, the last exactly 1; summed in extended precision."""
+    levels = np.cumsum(masses, dtype=np.longdouble)
+    return (levels / levels[-1]).astype(np.float64)
+
+
+def cumulative_flow(P: ArrayLike, Q: ArrayLike) -> ArrayLike:
+    r""":math:`\delta_0 = 0,\ \delta_i = \delta_{i-1} + P_i - Q_i`: what crosses from pile i to i+1.
+
+    For masses P and Q (n,) on points one unit apart, :math:`W_1 = \sum_i|\delta_i|`. Shape of the
+    result: (n + 1,), its last entry 0. Raises ``InputError`` for masses that are negative, of
+    different number or of unequal totals.
+
+    >>> cumulative_flow([3, 2, 1, 4], [1, 2, 4, 3]).tolist()
+    [0.0, 2.0, 2.0, -1.0, 0.0]
+    """
+    p = as_float64(P, "P", 1)
+    p, q = as_masses(P, len(p), "P"), as_masses(Q, len(p), "Q")
+    check_equal_mass(p, q)
+    flow = np.concatenate([[0.0], np.cumsum(p - q)])
+    flow[-1] = 0.0
+    return as_kind(flow, P)
+
+
+class Potential:
+    r""":math:`f(z) = \max_i (\varphi_i - \|z - x_i\|)`: 1-Lipschitz everywhere, and optimal for W1.
+
+    Call it on points z (k, d), numpy or torch; the result (k,) is of the same kind, and a
+    tensor's graph is kept. ``gradient(z)`` is its gradient (k, d), a unit vector at almost every z.
+    """
+
+    def __init__(self, x: np.ndarray, phi: np.ndarray):
+        self.x, self.phi = torch.as_tensor(x), torch.as_tensor(phi)
+
+    def __call__(self, z: ArrayLike) -> ArrayLike:
+        if not torch.is_tensor(z):
+            return self(torch.as_tensor(as_points(z, "z"))).numpy()
+        z = z[:, None] if z.ndim == 1 else z
+        if z.ndim != 2 or z.shape[1] != self.x.shape[1]:
+            raise InputError(
+                f"This potential takes points of shape (k, {self.x.shape[1]}), got {tuple(z.shape)}."
+            )
+        difference = z.double()[:, None] - self.x.to(z.device)
+        return (self.phi.to(z.device) - difference.norm(dim=2)).max(dim=1).values
+
+    def gradient(self, z: ArrayLike) -> ArrayLike:
+        """The gradient at z; at a kink, that of one of the pieces that meet there; 0 at a peak."""
+        points = torch.tensor(as_points(z, "z"), requires_grad=True)
+        (gradient,) = torch.autograd.grad(self(points).sum(), points)
+        return gradient.to(z.device) if torch.is_tensor(z) else gradient.numpy()
+
+
+def interior_potentials(cost: np.ndarray, plan: np.ndarray, psi: np.ndarray) -> np.ndarray:
+    r"""Potentials phi (n,) in the relative interior of all optimal ones, from one optimal psi (m,).
+
+    A solver returns a vertex of the set of optimal potentials, where many constraints hold with
+    equality by chance; f then has kinks at the fake points themselves. On the plan's support
+    phi_i = C_ij - psi_j, which leaves :math:`\psi_j \le \psi_k + \min_{i \in supp(k)} (C_{ij} - C_{ik})`.
+    The shortest paths from each k are extreme solutions of these inequalities, and their mean
+    holds with equality only what every solution must. Source: Schrijver 2003, section 8.2, for
+    potentials as shortest paths.
+    """
+    slack = np.maximum(cost - (cost - psi).min(axis=1)[:, None] - psi, 0.0)  # >= 0
+    steps = np.stack([slack[plan[:, k] > 0].min(axis=0) for k in range(len(psi))])
+    graph = csgraph_from_dense(steps, null_value=np.inf)  # so that a step of length 0 is a step
+    psi = psi + floyd_warshall(graph).mean(axis=0)
+    return (cost - psi).min(axis=1)
+
+
+def kantorovich_potential(
+    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None
+) -> Potential:
+    r"""The exact critic: f with :math:`\sum_i a_i f(x_i) - \sum_j b_j f(y_j) = W_1` and slope <= 1.
+
+    x (n, d) are real points, where f is high, y (m, d) fake ones. f extends the dual
+    potentials to all of space (McShane): it is a supremum of 1-Lipschitz functions, at least phi on x
+    and at most -psi on y, hence attains the dual's value. Its peaks are at real points; at the fake
+    ones, where a generator needs it, it has a gradient unless the optimal plan is not unique.
+    Raises as ``emd`` does. Cost: that of ``emd`` and a term in m^3, about a second for m = 500.
+    Source: McShane 1934; Villani 2009, theorem 5.10 and case 5.16.
+
+    >>> f = kantorovich_potential([[3.0]], [[0.0]])
+    >>> float(f([[3.0]])[0] - f([[0.0]])[0]), f.gradient([[0.0]]).tolist()
+    (3.0, [[1.0]])
+    """
+    points, others = as_points(x, "x"), as_points(y, "y")
+    a, b = as_masses(a, len(points), "a"), as_masses(b, len(others), "b")
+    points, others, a, b = points[a > 0], others[b > 0], a[a > 0], b[b > 0]
+    found = emd(points, others, a, b)
+    phi = interior_potentials(ground_cost(points, others, 1), found.plan, found.psi)
+    return Potential(points, phi)
