@@ -1,0 +1,258 @@
+"""Metrics against closed forms, oracles and a look at real digits."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+
+from wganlab import data, metrics, sampling
+from wganlab.errors import DataError, InputError
+from wganlab.metrics import Coverage, ExactW1, digit_score, exact_w1, frechet_distance, mode_coverage
+from wganlab.transport import emd
+
+
+def examples(count):
+    """So many examples, the same in each run, however slow the machine."""
+    return settings(max_examples=count, deadline=None, derandomize=True, database=None)
+
+
+def normals(seed, d, *, rank=None):
+    """Mean and covariance of two normals in d dimensions."""
+    rng = np.random.default_rng(seed)
+    roots = rng.normal(size=(2, d, rank or d))
+    means = rng.normal(size=(2, d))
+    return [part for mean, root in zip(means, roots, strict=True) for part in (mean, root @ root.T)]
+
+
+# Fréchet distance
+
+
+def test_closed_forms_of_the_frechet_distance():
+    eye = np.eye(2)
+    assert frechet_distance([0, 0], eye, [1, 2], 4 * eye) == pytest.approx(7, abs=1e-12)
+    assert frechet_distance([0], [[1]], [3], [[4]]) == pytest.approx(3**2 + (2 - 1) ** 2, abs=1e-12)
+    assert frechet_distance([0, 0], np.diag([1, 9]), [0, 0], np.diag([4, 1])) == pytest.approx(
+        1 + 4, abs=1e-12
+    )
+    point = np.zeros((2, 2))
+    assert frechet_distance([3, 4], point, [0, 0], point) == pytest.approx(25, abs=1e-12)
+    assert frechet_distance([0, 0], point, [0, 0], eye) == pytest.approx(2, abs=1e-12)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 6))
+@examples(40)
+def test_the_frechet_distance_agrees_with_scipy_and_its_laws(seed, d):
+    m_p, c_p, m_q, c_q = normals(seed, d)
+    found = frechet_distance(m_p, c_p, m_q, c_q)
+    cross = np.real(np.trace(sqrtm(c_p @ c_q)))
+    scale = np.trace(c_p) + np.trace(c_q) + 1
+    assert found == pytest.approx(
+        ((m_p - m_q) ** 2).sum() + np.trace(c_p + c_q) - 2 * cross, abs=1e-6 * scale
+    )
+    assert found == pytest.approx(frechet_distance(m_q, c_q, m_p, c_p), abs=1e-9 * scale)
+    assert found >= ((m_p - m_q) ** 2).sum() - 1e-9 * scale
+    assert frechet_distance(m_p, c_p, m_p, c_p) == pytest.approx(0, abs=1e-9 * scale)
+    shifted = frechet_distance(m_p + 7, c_p, m_q + 7, c_q)
+    assert shifted == pytest.approx(found, abs=1e-9 * scale)
+    assert frechet_distance(3 * m_p, 9 * c_p, 3 * m_q, 9 * c_q) == pytest.approx(9 * found, abs=1e-8 * scale)
+    turn = np.linalg.qr(np.random.default_rng(seed + 1).normal(size=(d, d)))[0]
+    turned = frechet_distance(turn @ m_p, turn @ c_p @ turn.T, turn @ m_q, turn @ c_q @ turn.T)
+    assert turned == pytest.approx(found, abs=1e-8 * scale)
+
+
+@given(st.integers(0, 10**6))
+@examples(20)
+def test_its_root_obeys_the_triangle_inequality(seed):
+    m_p, c_p, m_q, c_q = normals(seed, 3)
+    m_r, c_r, _, _ = normals(seed + 1, 3)
+    there = math.sqrt(frechet_distance(m_p, c_p, m_q, c_q))
+    detour = [frechet_distance(m_p, c_p, m_r, c_r), frechet_distance(m_r, c_r, m_q, c_q)]
+    assert there <= sum(map(math.sqrt, detour)) + 1e-7
+
+
+def test_covariances_that_are_singular_lose_no_digits():
+    """From fewer samples than features, as in FID on few pictures: the root of rounding is not rounding."""
+    m_p, c_p, _, _ = normals(0, 20, rank=4)
+    assert frechet_distance(m_p, c_p, m_p, c_p) == pytest.approx(0, abs=1e-10)
+    assert frechet_distance([0, 0], np.ones((2, 2)), [0, 0], np.eye(2)) == pytest.approx(
+        4 - 2 * math.sqrt(2), abs=1e-12
+    )
+
+
+def test_it_is_the_square_of_w2_between_normals():
+    """A linear map between N(0, I) and N(0, diag(4, 9)) moves by diag(1, 2): W2^2 = 1 + 4."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    y = x * [2, 3]  # the gradient of a convex function, so optimal
+    assert emd(x, y, p=2).cost == pytest.approx((x**2 @ [1, 4]).mean(), rel=1e-9)
+    found = frechet_distance(np.zeros(2), x.T @ x / 400, np.zeros(2), y.T @ y / 400)
+    assert found == pytest.approx(emd(x, y, p=2).cost, rel=1e-2)
+    assert frechet_distance([0, 0], np.eye(2), [0, 0], np.diag([4, 9])) == pytest.approx(5, abs=1e-12)
+
+
+EYE = np.eye(2)
+BAD_NORMALS = {
+    "shapes": (([0.0], EYE, [0.0, 0.0], EYE), r"means \(d,\) and covariances \(d, d\), got \(1,\)"),
+    "rectangle": (([0.0, 0.0], EYE[:1], [0.0, 0.0], EYE), r"got \(2,\), \(1, 2\)"),
+    "nan": (([0.0, math.nan], EYE, [0.0, 0.0], EYE), r"'mean_p' must be finite, but entry \(1,\) is nan"),
+    "inf": (([0.0, 0.0], EYE, [0.0, 0.0], np.full((2, 2), math.inf)), "'cov_q' must be finite"),
+    "asymmetric": (([0, 0], [[1, 2], [0, 1]], [0, 0], EYE), "'cov_p' must be a covariance, so symmetric"),
+    "negative": (([0, 0], EYE, [0, 0], -EYE), "'cov_q' must be .* the smallest one is -1. Use np.cov"),
+    "empty": (([], np.zeros((0, 0)), [], np.zeros((0, 0))), "'mean_p' must be a non-empty array"),
+}
+
+
+@pytest.mark.parametrize(("normals", "message"), BAD_NORMALS.values(), ids=BAD_NORMALS)
+def test_frechet_refuses(normals, message):
+    with pytest.raises(InputError, match=message):
+        frechet_distance(*normals)
+
+
+# Modes
+
+
+def test_coverage_by_hand():
+    centres = [[0.0, 0.0], [1.0, 0.0], [0.0, 5.0]]
+    x = [[0.1, 0.0], [0.0, 0.1], [1.0, 0.3], [0.5, 0.0], [9.0, 9.0]]
+    assert mode_coverage(x, centres, 0.2) == Coverage(1, 0.4)
+    assert mode_coverage(x, centres, 0.31) == Coverage(2, 0.6)
+    assert mode_coverage(x, centres, 0.5) == Coverage(2, 0.8)  # the radius belongs to the ball
+    assert mode_coverage(x, centres, 100.0) == Coverage(3, 1.0)
+    assert mode_coverage([[3.0, 3.0]], centres, 0.5) == Coverage(0, 0.0)
+    assert isinstance(mode_coverage(x, centres, 0.5).modes, int)
+
+
+def test_coverage_counts_a_point_for_its_nearest_centre_only():
+    assert mode_coverage([[0.4]], [[0.0], [1.0]], 10.0) == Coverage(1, 1.0)
+
+
+def test_the_ring_covers_its_own_modes():
+    ring = sampling.ring()
+    x = ring(1000, torch.Generator().manual_seed(0))
+    assert mode_coverage(x, ring.centres, 0.2) == Coverage(8, 1.0)
+    near = mode_coverage(x, ring.centres, ring.std * math.sqrt(2 * math.log(2)))  # median of the radius
+    assert near.share == pytest.approx(0.5, abs=0.05)
+    assert mode_coverage(x[x[:, 0] > 0.1], ring.centres, 0.2).modes == 3
+
+
+@given(st.integers(0, 10**6))
+@examples(20)
+def test_coverage_equals_a_loop(seed):
+    rng = np.random.default_rng(seed)
+    x, centres, radius = rng.normal(size=(15, 2)), rng.normal(size=(4, 2)), rng.uniform(0.1, 2)
+    nearest = [min(range(4), key=lambda k: math.dist(row, centres[k])) for row in x]
+    hits = [k for row, k in zip(x, nearest, strict=True) if math.dist(row, centres[k]) <= radius]
+    assert mode_coverage(x, centres, radius) == Coverage(len(set(hits)), pytest.approx(len(hits) / 15))
+
+
+@pytest.mark.parametrize("radius", [0, -1, math.nan])
+def test_coverage_refuses_radii(radius):
+    with pytest.raises(InputError, match=f"a radius > 0, got 1, 1 and {radius}"):
+        mode_coverage([[0.0]], [[0.0]], radius)
+
+
+def test_coverage_refuses_points():
+    with pytest.raises(InputError, match=r"points and centres of one dimension .* got 1, 2 and 1"):
+        mode_coverage([[0.0]], [[0.0, 0.0]], 1)
+    with pytest.raises(InputError, match=r"'x' must be a non-empty array with 2 axes, got shape \(1,\)"):
+        mode_coverage([0.0], [[0.0]], 1)
+    with pytest.raises(InputError, match=r"'centres' must be finite, but entry \(0, 0\) is nan"):
+        mode_coverage([[0.0]], [[math.nan]], 1)
+
+
+# Exact W1 and its floor
+
+
+def test_exact_w1_and_its_floor():
+    real, other, fake = [[0.0], [1.0]], [[0.5], [1.5]], [[2.0], [3.0]]
+    assert exact_w1(real, other, fake) == ExactW1(2.0, 0.5)
+    assert exact_w1(real, real, real) == (0, 0)
+
+
+def test_exact_w1_flattens_pictures():
+    real = torch.zeros(3, 1, 2, 2)
+    found = exact_w1(real, real, real + 0.5)
+    assert found.w1 == pytest.approx(1, abs=1e-12)  # sqrt(4 * 0.25)
+    assert found.floor == 0
+    rng = np.random.default_rng(0)
+    x, y, z = rng.normal(size=(3, 20, 1, 3, 3))
+    expected = emd(x.reshape(20, 9), z.reshape(20, 9)).cost, emd(x.reshape(20, 9), y.reshape(20, 9)).cost
+    assert exact_w1(x, y, torch.tensor(z)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_fake_that_is_real_sits_on_the_floor():
+    rng = torch.Generator().manual_seed(0)
+    real, other, fake = (sampling.ring()(400, rng) for _ in range(3))
+    found = exact_w1(real, other, fake)
+    assert 0.03 < found.floor < 0.3
+    assert found.w1 == pytest.approx(found.floor, abs=0.1)
+    assert exact_w1(real, other, fake + 1).w1 > 5 * found.floor
+
+
+def test_exact_w1_refuses():
+    with pytest.raises(InputError, match=r"one shape \(n, ...\), got \(2, 1\), \(2, 1\), \(3, 1\)"):
+        exact_w1(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros((3, 1)))
+    with pytest.raises(InputError, match=r"got \(2,\), \(2,\), \(2,\)"):
+        exact_w1([0.0, 1.0], [0.0, 1.0], [0.0, 1.0])
+    with pytest.raises(InputError, match=r"'y' must be finite, but entry \(0, 0\) is nan"):
+        exact_w1([[0.0]], [[0.0]], [[math.nan]])
+
+
+# Digits
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Two disjoint halves, each with 250 digits of every class, in random order."""
+    x = data.digits().x
+    order = torch.randperm(500, generator=torch.Generator().manual_seed(0))
+    by_class = x.view(10, 500, 1, 28, 28)[:, order]
+    return by_class[:, :250].flatten(0, 1), by_class[:, 250:].flatten(0, 1)
+
+
+def test_the_kept_classifier_knows_digits(digits):
+    x, labels = data.digits()
+    net = metrics.trained_digit_classifier()
+    assert not net.training
+    assert not any(weight.requires_grad for weight in net.parameters())
+    with torch.no_grad():
+        right = (net(x[::5]).argmax(1) == labels[::5]).double().mean().item()
+    assert right > 0.95
+    assert metrics.digit_classifier()[:-1](x[:2]).shape == (2, 64)
+    assert sum(w.numel() for w in net.parameters()) == 208 + 3216 + (784 * 64 + 64) + 650
+
+
+def test_digit_score_ranks_what_the_eye_ranks(digits):
+    real, other = digits
+    rng = torch.Generator().manual_seed(0)
+    noisy = (other + 0.3 * torch.randn(other.shape, generator=rng)).clamp(-1, 1)
+    same, floor, worse = (digit_score(real, x) for x in (real, other, noisy))
+    ones = digit_score(real, other[250:500])
+    noise = digit_score(real, torch.rand(500, 1, 28, 28, generator=rng) * 2 - 1)
+    assert same == pytest.approx(0, abs=1e-6)
+    assert 0 < floor < worse / 3
+    assert floor * 10 < min(ones, noise)  # one class only; no digits at all
+    assert digit_score(other, real) == pytest.approx(floor, rel=1e-6)
+
+
+def test_digit_score_refuses(digits):
+    real, _ = digits
+    for x in (real[:127], real[:, 0], real[:, :, :27], real.expand(-1, 3, -1, -1)):
+        message = rf"'fake' of shape \(n, 1, 28, 28\) with n >= 128, got \({x.shape[0]}, "
+        with pytest.raises(InputError, match=message):
+            digit_score(real, x)
+        with pytest.raises(InputError, match=message.replace("fake", "real")):
+            digit_score(x, real)
+    with pytest.raises(InputError, match=r"must be finite"):
+        digit_score(real, real[:200] * math.nan)
+
+
+def test_a_missing_classifier_is_a_data_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(data, "folder", lambda: tmp_path)
+    metrics.trained_digit_classifier.cache_clear()
+    with pytest.raises(DataError, match=r"no kept run 'digit_features'"):
+        metrics.trained_digit_classifier()

@@ -1,0 +1,123 @@
+"""Players have the shapes and weights that one counts by hand, and score each row on its own."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from wganlab.errors import InputError
+from wganlab.networks import dcgan_critic, dcgan_generator, mlp
+
+CRITICS = {
+    "plane": (lambda: mlp(2, 1), (2,)),
+    "leaky": (lambda: mlp(2, 1, hidden=(8,), slope=0.2), (2,)),
+    "pictures": (lambda: mlp((1, 28, 28), 1, hidden=(16,)), (1, 28, 28)),
+    "dcgan": (lambda: dcgan_critic(width=4), (1, 28, 28)),
+}
+every_critic = pytest.mark.parametrize(("make", "row"), CRITICS.values(), ids=CRITICS)
+
+
+def count(player):
+    return sum(weight.numel() for weight in player.parameters())
+
+
+@every_critic
+@pytest.mark.parametrize("m", [1, 2, 7])
+def test_a_critic_gives_one_score_a_row(make, row, m):
+    assert make()(torch.randn(m, *row)).shape == (m,)
+
+
+@every_critic
+def test_a_critic_scores_each_row_on_its_own(make, row):
+    critic, x = make(), torch.randn(5, *row, requires_grad=True)
+    assert not any(isinstance(module, _BatchNorm) for module in critic.modules())
+    (gradient,) = torch.autograd.grad(critic(x)[0], x)
+    assert gradient[0].abs().max() > 0
+    assert (gradient[1:] == 0).all()
+
+
+def test_sizes_of_mlps():
+    toy = mlp(2, 1, hidden=(512, 512, 512))  # the critic of the authors' toy script
+    assert count(toy) == (2 * 512 + 512) + 2 * (512 * 512 + 512) + (512 + 1)
+    assert count(mlp(2, 1)) == (2 * 128 + 128) + 2 * (128 * 128 + 128) + 129
+    assert count(mlp(3, 4, hidden=())) == 3 * 4 + 4
+    assert count(mlp((1, 28, 28), 1, hidden=(512, 256))) == 784 * 512 + 512 + 512 * 256 + 256 + 257
+    assert count(mlp(64, (1, 28, 28), hidden=(10,))) == 64 * 10 + 10 + 10 * 784 + 784
+
+
+def test_shapes_of_mlps():
+    x = torch.randn(5, 2)
+    assert mlp(2, 3)(x).shape == (5, 3)
+    assert mlp(2, 1)(x).shape == (5,)
+    assert mlp(2, (1,))(x).shape == (5, 1)
+    assert mlp(2, (1, 4, 3))(x).shape == (5, 1, 4, 3)
+    assert mlp((1, 4, 3), 2)(torch.randn(5, 1, 4, 3)).shape == (5, 2)
+    assert mlp((7,), (2,))(torch.randn(5, 7)).shape == (5, 2)
+
+
+def test_an_mlp_is_its_formula():
+    net = mlp(2, 2, hidden=(3,), slope=0.2, last=nn.Tanh())
+    kinds = [type(layer).__name__ for layer in net]
+    assert kinds == ["Linear", "LeakyReLU", "Linear", "Tanh"]
+    x, (W, b, V, c) = torch.randn(6, 2), net.parameters()
+    h = x @ W.T + b
+    h = torch.where(h > 0, h, 0.2 * h)
+    assert torch.allclose(net(x), (h @ V.T + c).tanh(), atol=1e-6)
+    assert [type(layer).__name__ for layer in mlp(2, 1, hidden=(3,))] == [
+        "Linear",
+        "ReLU",
+        "Linear",
+        "Flatten",
+    ]
+
+
+def test_the_small_dcgan_generator():
+    generator = dcgan_generator(64)
+    linear = 64 * 128 + 2 * 128 + 128 * (32 * 49) + 2 * (32 * 49)
+    convolution = 32 * 16 * 16 + 2 * 16 + (16 * 1 * 16 + 1)
+    assert count(generator) == linear + convolution == 220_769
+    pictures = generator(torch.randn(8, 64))
+    assert pictures.shape == (8, 1, 28, 28)
+    assert pictures.abs().max() < 1
+    assert dcgan_generator(3, width=2, dense=5)(torch.randn(4, 3)).shape == (4, 1, 28, 28)
+
+
+def test_the_first_pictures_are_dark():
+    generator = dcgan_generator()
+    assert list(generator[-2].bias) == [-1.0]
+    assert isinstance(generator[-1], nn.Tanh)
+    torch.manual_seed(0)
+    assert dcgan_generator()(torch.randn(64, 64)).median().item() == pytest.approx(-0.76, abs=0.1)  # tanh -1
+
+
+def test_the_small_dcgan_critic():
+    assert count(dcgan_critic()) == (32 * 16 + 32) + (64 * 32 * 16 + 64) + (64 * 49 + 1) == 36_513
+    maps, x = dcgan_critic(width=4), torch.randn(2, 1, 28, 28)
+    assert maps[:2](x).shape == (2, 4, 14, 14)
+    assert maps[:4](x).shape == (2, 8, 7, 7)
+
+
+def test_weights_come_from_the_global_generator_alone():
+    players = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        players.append([mlp(2, 1), dcgan_generator(4, width=2, dense=4), dcgan_critic(width=2)])
+    for one, other in zip(*players, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+REFUSALS = {
+    "inputs": (lambda: mlp(0, 1), r"layers of size >= 1, got sizes \[0, 128, 128, 128, 1\]"),
+    "hidden": (lambda: mlp(2, 1, hidden=(4, -1)), r"got sizes \[2, 4, -1, 1\]"),
+    "outputs": (lambda: mlp(2, (1, 0, 28)), r"got sizes \[2, .*, 0\]"),
+    "latent": (lambda: dcgan_generator(0), "dcgan_generator needs sizes >= 1, got 0, 16, 128"),
+    "width": (lambda: dcgan_generator(width=0), "got 64, 0, 128"),
+    "dense": (lambda: dcgan_generator(dense=-1), "got 64, 16, -1"),
+    "critic": (lambda: dcgan_critic(width=0), "dcgan_critic needs a width >= 1, got 0"),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_refuses(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
