@@ -1,0 +1,60 @@
+# The book and its tests. Needs Python 3.11 or newer, make and pip; everything else goes into .venv beside this file.
+# PYTHON=python3.12 make book     chooses the Python that .venv is made with
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SITE := _build/html/index.html
+# One thread keeps sums of floats, and so printed numbers, the same.
+export PYTHONDONTWRITEBYTECODE := 1
+export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help book site test nbval lab execute lint clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+# The stamp is newer than both files only if .venv holds what they ask for.
+$(VENV)/installed: requirements.txt pyproject.toml
+	"$(PYTHON)" -c 'import sys; sys.exit("Python 3.11 or newer is needed, and this is " + sys.version.split()[0] + ": PYTHON=python3.12 make" if sys.version_info < (3, 11) else 0)'
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+# Sphinx warns of a page only when it reads it. After a failure it must read all again, or the next build would be green.
+site: $(VENV)/installed
+	@$(BIN)/jupyter-book build . -W --keep-going -n -q || { rm -rf _build/.doctrees; exit 1; }
+
+book: site ## build the book from the committed notebooks and print where it is
+	@echo "$(CURDIR)/$(SITE)"
+
+test: site ## build the book, then test the package, its examples, every notebook, and the pages in a browser
+	$(BIN)/python -m pytest tests -m "not browser"
+	$(BIN)/python -m pytest --doctest-modules wganlab
+	$(MAKE) --no-print-directory nbval
+	$(BIN)/python -m pytest tests/test_browser.py -m browser -rs
+	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
+	  '########################################################################' \
+	  '# NO CHROMIUM: the pages were NOT seen in a browser. All else was run. #' \
+	  '# Install chromium, or set CHROMIUM to its path, and run `make test`.  #' \
+	  '########################################################################'
+
+nbval: $(VENV)/installed
+	$(BIN)/python -m pytest --nbval book/
+
+lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lab]"
+	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=book
+
+execute: $(VENV)/installed ## run every notebook and write its outputs back
+	$(BIN)/python book/_ext/execute.py
+
+lint: $(VENV)/installed ## check the style of all Python files
+	$(BIN)/python -m ruff check .
+
+clean: ## delete what the other targets made
+	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name .git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +

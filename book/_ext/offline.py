@@ -1,0 +1,128 @@
+"""Sphinx extension: pages that need nothing from outside, over http and from a folder.
+
+A default Jupyter Book asks a content network for MathJax and Thebe on every page and ships 1.5 MB of icon
+JavaScript which it does not need, because the theme's web fonts draw the same icons. Once the pages are
+written, this extension
+
+1. copies the parts of MathJax 3.2.2 that pages load out of the PyPI package `sphinx-mathjax-offline`, a store
+   of files here and no extension: each page would load a script under html_static_path, formulas or not;
+2. takes the tags of Thebe, of the icon JavaScript and of the search index out of every page that does not use
+   them, and each script's second tag;
+3. deletes what nothing refers to any more: those scripts, source maps, fonts in an older format, templates,
+   rules of unused icons, and the pages of chapters that are gone.
+"""
+
+import re
+import shutil
+import sysconfig
+from pathlib import Path
+
+# mathjax3_config.loader in _config.yml names what a page loads. The usual file, tex-chtml.js, is half as
+# large again, for a menu that this book does not show. Rare commands (boldsymbol) load an extension on use.
+MATHJAX = (
+    "startup.js",
+    "core.js",
+    "input/tex.js",
+    "input/tex/extensions",
+    "output/chtml.js",
+    "output/chtml/fonts/tex.js",
+    "output/chtml/fonts/woff-v2",
+    "a11y/assistive-mml.js",
+)
+UNUSED = (
+    "**/*.map",
+    "scripts/fontawesome.js*",
+    "vendor/fontawesome/webfonts/*.ttf",
+    "sphinx-thebe.*",
+    "*webpack-macros.html",
+)
+TAG = re.compile(r"[ \t]*<script\b[^>]*>.*?</script>[ \t]*\n?|[ \t]*<link\b[^>]*>[ \t]*\n?", re.DOTALL)
+UNWANTED = re.compile(r"thebe|scripts/fontawesome\.js", re.IGNORECASE)
+SEARCH = re.compile(r"[\"/](searchtools|language_data|searchindex)\.js")
+ICON = re.compile(r"((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:[^}]*\}")
+
+
+def mathjax_store():
+    """The folder of MathJax's files in the installed package; its name has hyphens, so no import finds it."""
+    store = Path(sysconfig.get_path("purelib")) / "sphinx-mathjax-offline" / "static" / "mathjax"
+    if not store.is_dir():
+        raise FileNotFoundError(
+            f"{store} is missing; install the book's packages: pip install -r requirements.txt"
+        )
+    return store
+
+
+def copy_mathjax(static):
+    """Copy what pages load and may load later into `static`/mathjax, unless it is there already."""
+    store = mathjax_store()
+    for name in MATHJAX:
+        source, target = store / name, static / "mathjax" / name
+        if target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+
+
+def clean(html, search=False):
+    """The page without unwanted tags, each script once; the index of the search only where it is used."""
+    seen = set()
+
+    def keep(match):
+        tag = match[0].strip()
+        head = tag[: tag.index(">") + 1]
+        if UNWANTED.search(head) or "THEBE_JS_URL" in tag or "text/x-thebe-config" in head:
+            return ""
+        if SEARCH.search(head) and not search:
+            return ""
+        if tag.startswith("<script"):
+            source = re.search(
+                r'\bsrc="([^"?]*)', head
+            )  # one file is asked for with and without a checksum in its query
+            identity = source[1] if source else tag
+            if identity in seen:
+                return ""
+            seen.add(identity)
+        return match[0]
+
+    return TAG.sub(keep, html)
+
+
+def drop_icons(out):
+    """Take the rules of the 1800 icons that occur nowhere on the site out of the theme's style sheet."""
+    sheet = out / "_static" / "styles" / "pydata-sphinx-theme.css"
+    users = [
+        *out.rglob("*.html"),
+        *(out / "_static").glob("*.*s"),
+        *(out / "_static" / "scripts").glob("*.js"),
+    ]
+    used = set(re.findall(r"fa-[\w-]+", "".join(file.read_text(encoding="utf-8") for file in users)))
+    css = sheet.read_text(encoding="utf-8")
+    css = ICON.sub(lambda rule: rule[0] if used & set(re.findall(r"fa-[\w-]+", rule[1])) else "", css)
+    sheet.write_text(css, encoding="utf-8")
+
+
+def finish(app, exception):
+    if exception or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    copy_mathjax(out / "_static")
+    for page in out.glob("*/**/*.html"):  # a chapter that was renamed leaves its old page behind
+        if (name := page.relative_to(out).with_suffix("").as_posix()) not in app.env.all_docs and name[
+            0
+        ] != "_":
+            page.unlink()
+    for page in out.rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        if (cleaned := clean(html, search=page.name == "search.html")) != html:
+            page.write_text(cleaned, encoding="utf-8")
+    for pattern in UNUSED:
+        for file in (out / "_static").glob(pattern):
+            file.unlink()
+    drop_icons(out)
+
+
+def setup(app):
+    app.connect(
+        "build-finished", finish, priority=900
+    )  # after the extensions that copy their files at the same event
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
