@@ -32,7 +32,7 @@ book: site ## build the book from the committed notebooks and print where it is
 	@echo "$(CURDIR)/$(SITE)"
 
 test: site ## build the book, then test the package, its examples, every notebook, and the pages in a browser
-	$(BIN)/python -m pytest tests -m "not browser"
+	$(BIN)/python -m pytest tests -m "not browser and not mutation"
 	$(BIN)/python -m pytest --doctest-modules wganlab
 	$(MAKE) --no-print-directory nbval
 	$(BIN)/python -m pytest tests/test_browser.py -m browser -rs
@@ -52,8 +52,9 @@ lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
 execute: $(VENV)/installed ## run every notebook and write its outputs back
 	$(BIN)/python book/_ext/execute.py
 
-lint: $(VENV)/installed ## check the style of all Python files
+lint: $(VENV)/installed ## check the style of all Python files and notebooks
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 
 clean: ## delete what the other targets made
 	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -186,7 +186,7 @@ def test_refuses(divergence, weights, message):
 
 
 @pytest.mark.parametrize("divergence", [kl, js])
-@pytest.mark.parametrize("base", [1, 0.5, -2, 0, math.inf, math.nan])
+@pytest.mark.parametrize("base", [1, 0.5, -2, 0, math.inf, math.nan, "e"])
 def test_refuses_a_base_that_is_none(divergence, base):
     with pytest.raises(InputError, match=f"must be > 1, got {base}. Use 2 for bits"):
         divergence([1, 0], [0.5, 0.5], base=base)

@@ -248,3 +248,8 @@ def test_a_draw_on_the_gpu_stays_there(real):
     assert {part.device.type for part in batch} == {"cuda"}
     for one, other in zip(batch, (*draw(0, 0), draw.latent(0)), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_sampler_that_gives_too_few_rows_is_found_before_the_first_step():
+    with pytest.raises(InputError, match="'real' gave 3 rows where 4 were asked for"):
+        Draw(lambda n, rng: torch.zeros(n - 1, 2), normal(2), 4)

@@ -50,7 +50,7 @@ def in_base(nats: float, base: float | None) -> float:
     """``nats`` in the unit whose logarithm has base ``base``; 2 gives bits."""
     if base is None:
         return nats
-    if not (base > 1 and math.isfinite(base)):
+    if not (isinstance(base, int | float) and 1 < base < math.inf):
         raise InputError(f"A base of logarithms must be > 1, got {base}. Use 2 for bits.")
     return nats / math.log(base)
 

@@ -149,7 +149,7 @@ class Draw:
     rank r gets its rows of the one joint batch of m. The numbers differ between CPU and CUDA.
 
     Raises ``InputError`` for m < 1, m that ``world`` does not divide, a rank outside
-    0..world-1, a negative seed, m larger than the data, and samplers whose points are not finite.
+    0..world-1, a negative seed, m larger than the data, and samplers whose points are too few or not finite.
 
     >>> draw = Draw(ring(), normal(2), 4, seed=1)
     >>> all(torch.equal(a, b) for a, b in zip(draw(3, 0), draw(3, 0)))
@@ -183,6 +183,10 @@ class Draw:
         )
         self.rows = slice(rank * m // world, (rank + 1) * m // world)
         for name, batch in zip(("real", "prior", "eps"), self(0, 0), strict=True):
+            if len(batch) != m // world:
+                raise InputError(
+                    f"The sampler '{name}' gave {len(batch)} rows where {m // world} were asked for."
+                )
             if not torch.isfinite(batch).all():
                 raise InputError(f"The sampler '{name}' gives NaN or infinity. Draw needs finite points.")
 

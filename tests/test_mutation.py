@@ -1,0 +1,37 @@
+"""A notebook whose last printed digit was changed fails: nothing that is printed goes unread."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.mutation
+@pytest.mark.parametrize("path", sorted(ROOT.glob("book/*.ipynb")), ids=lambda path: path.stem)
+def test_a_changed_digit_fails(path, tmp_path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    streams = [out for cell in notebook["cells"] for out in cell.get("outputs", []) if out.get("text")]
+    last = next(out for out in reversed(streams) if re.search(r"\d", "".join(out["text"])))
+    text = "".join(last["text"])
+    place = max(match.start() for match in re.finditer(r"\d", text))
+    last["text"] = text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :]
+    # Outside book/ its conftest does not apply, so nbval's own comparison is what must fail.
+    (tmp_path / path.name).write_text(json.dumps(notebook), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-current-env",
+    ]
+    done = subprocess.run([*command, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "1 failed" in done.stdout, done.stdout
