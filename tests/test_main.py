@@ -70,6 +70,9 @@ def test_digits_train_and_are_drawn(tmp_path):
         ["train", "run", "--batch", "-3"],
         ["train", "run", "--recipe", "magic"],
         ["train", "run", "--device", "tpu"],
+        ["train", "run", "--seed", "-1"],
+        ["train", "run", "--seed", str(2**63)],
+        ["train", "run", "--steps", "many"],
     ],
 )
 def test_usage_errors_exit_with_2(arguments, tmp_path, monkeypatch, capsys):
@@ -77,7 +80,36 @@ def test_usage_errors_exit_with_2(arguments, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
     assert stop.value.code == 2
+    assert "--help" in one_line(capsys)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_nobody_foresaw_is_one_line_too_and_whole_with_debug(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "set_up", lambda *_: 1 / 0)
+    assert cli.main(["train", str(tmp_path / "run"), *RING]) == 1
+    assert "unexpected ZeroDivisionError: division by zero" in one_line(capsys)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["--debug", "train", str(tmp_path / "run"), *RING])
+
+
+def test_an_interrupted_sample_exits_with_130(tmp_path, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "read", interrupt)
+    assert cli.main(["sample", str(tmp_path)]) == 130
+
+
+def test_sampling_a_foreign_checkpoint_or_into_no_folder(tmp_path, capsys):
+    run = tmp_path / "run"
+    assert cli.main(["train", str(run), "--steps", "1", *RING]) == 0
+    assert cli.main(["sample", str(run), "--out", str(tmp_path / "none" / "x.png")]) == 2
+    assert "Cannot write" in one_line(capsys)
+    path = run / "checkpoint.wgan"
+    game, average, _ = cli.set_up("ring", "wgan_gp_toy", 0, torch.device("cpu"))
+    checkpoints.save(path, game, average=average, extra={"mine": 1})
+    assert cli.main(["sample", str(run)]) == 4
+    assert "does not say of which data" in one_line(capsys)
 
 
 def test_a_batch_larger_than_the_data_is_a_usage_error(tmp_path, capsys):

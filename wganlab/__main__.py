@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import torch
 from tqdm import tqdm
@@ -31,9 +32,25 @@ def positive(text: str) -> int:
     return value
 
 
+def whole(text: str) -> int:
+    """A whole number from 0 to 2^63 - 1, which PyTorch takes as a seed."""
+    value = int(text)
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2^63 - 1, got {text}")
+    return value
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as all failures here do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"wganlab: {message}. See '{self.prog} --help'.\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
-    top = argparse.ArgumentParser(prog="wganlab", description=__doc__.splitlines()[0])
+    top = Parser(prog="wganlab", description=__doc__.splitlines()[0])
+    top.add_argument("--debug", action="store_true", help="show where a failure comes from")
     verbs = top.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("train", help="train two players and keep checkpoints")
     run.add_argument("folder", type=Path, help="where the run is kept; made if it does not exist")
@@ -41,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--recipe", choices=RECIPES, help="default: wgan_gp_digits, or wgan_gp_toy for a toy")
     run.add_argument("--steps", type=positive, default=2000, help="generator updates in all (%(default)s)")
     run.add_argument("--batch", type=positive, help="rows a batch; default 32, or 128 for a toy")
-    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--seed", type=whole, default=0)
     run.add_argument("--every", type=positive, default=500, help="updates between checkpoints (%(default)s)")
     run.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     run.add_argument("--threads", type=positive, default=1, help="CPU threads (%(default)s)")
@@ -50,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("folder", type=Path, help="a folder that 'wganlab train' made")
     show.add_argument("--out", type=Path, help="a .png to write; default: samples.png in the folder")
     show.add_argument("--count", type=positive, default=64, help="samples drawn (%(default)s)")
-    show.add_argument("--seed", type=int, default=0)
+    show.add_argument("--seed", type=whole, default=0)
     return top
 
 
@@ -180,9 +197,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return {"train": run_train, "sample": run_sample}[options.verb](options)
-    except WganlabError as error:
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if options.debug:
+            raise
+        kind = "" if isinstance(error, WganlabError) else f"unexpected {type(error).__name__}: "
         line = " ".join(str(error).split())
-        print(f"wganlab: {line}", file=sys.stderr)
+        print(f"wganlab: {kind}{line}", file=sys.stderr)
         return next((code for kind, code in EXIT.items() if isinstance(error, kind)), 1)
 
 
