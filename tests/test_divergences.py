@@ -160,17 +160,17 @@ def test_inputs_stay_as_they_are():
 
 
 BAD = {
-    "nan": ([math.nan, 1], "'p' must be finite and non-negative, but entry 0 is nan"),
-    "inf": ([0, math.inf], "'p' must be finite and non-negative, but entry 1 is inf"),
-    "negative": ([1.5, -0.5], "'p' must be finite and non-negative, but entry 1 is -0.5"),
+    "nan": ([math.nan, 1], "'p' must be finite, but entry \\(0,\\) is nan"),
+    "inf": ([0, math.inf], "'p' must be finite, but entry \\(1,\\) is inf"),
+    "negative": ([1.5, -0.5], "'p' must be non-negative, but entry 1 is -0.5"),
     "sum": ([0.5, 0.6], "'p' must sum to 1, but sums to 1.1. Divide it by its sum"),
     "zero": ([0, 0], "'p' must sum to 1, but sums to 0"),
-    "empty": ([], r"'p' must be a vector of n >= 1 weights, got shape \(0,\)"),
-    "matrix": ([[1.0]], r"'p' must be a vector of n >= 1 weights, got shape \(1, 1\)"),
-    "scalar": (1.0, r"'p' must be a vector of n >= 1 weights, got shape \(\)"),
-    "ragged": ([[1.0], [0.5, 0.5]], "'p' must be a vector of numbers"),
-    "text": ("half", "'p' must be a vector of numbers"),
-    "complex": (np.array([1j, 1]), "'p' must be a vector of numbers: they are complex"),
+    "empty": ([], r"'p' must be a non-empty vector, got shape \(0,\)"),
+    "matrix": ([[1.0]], r"'p' must be a non-empty vector, got shape \(1, 1\)"),
+    "scalar": (1.0, r"'p' must be a non-empty vector, got shape \(\)"),
+    "ragged": ([[1.0], [0.5, 0.5]], "'p' must be an array of real numbers"),
+    "text": ("half", "'p' must be an array of real numbers"),
+    "complex": (np.array([1j, 1]), "'p' must be an array of real numbers: it is complex"),
     "length": ([1, 0, 0], "on the same points, got 3 and 2 weights. Put zeros"),
 }
 

@@ -102,7 +102,7 @@ BAD_NORMALS = {
     "inf": (([0.0, 0.0], EYE, [0.0, 0.0], np.full((2, 2), math.inf)), "'cov_q' must be finite"),
     "asymmetric": (([0, 0], [[1, 2], [0, 1]], [0, 0], EYE), "'cov_p' must be a covariance, so symmetric"),
     "negative": (([0, 0], EYE, [0, 0], -EYE), "'cov_q' must be .* the smallest one is -1. Use np.cov"),
-    "empty": (([], np.zeros((0, 0)), [], np.zeros((0, 0))), "'mean_p' must be a non-empty array"),
+    "empty": (([], np.zeros((0, 0)), [], np.zeros((0, 0))), "'mean_p' must be a non-empty vector"),
 }
 
 
@@ -158,7 +158,7 @@ def test_coverage_refuses_radii(radius):
 def test_coverage_refuses_points():
     with pytest.raises(InputError, match=r"points and centres of one dimension .* got 1, 2 and 1"):
         mode_coverage([[0.0]], [[0.0, 0.0]], 1)
-    with pytest.raises(InputError, match=r"'x' must be a non-empty array with 2 axes, got shape \(1,\)"):
+    with pytest.raises(InputError, match=r"'x' must be a non-empty matrix, got shape \(1,\)"):
         mode_coverage([0.0], [[0.0]], 1)
     with pytest.raises(InputError, match=r"'centres' must be finite, but entry \(0, 0\) is nan"):
         mode_coverage([[0.0]], [[math.nan]], 1)

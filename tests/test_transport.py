@@ -411,9 +411,9 @@ def test_numpy_in_numpy_out_torch_in_torch_out(solve):
 
 
 BAD_COSTS = {
-    "0x0": (np.zeros((0, 0)), r"'cost' must be a non-empty array with 2 axes, got shape \(0, 0\)"),
-    "0xn": (np.zeros((0, 3)), r"non-empty array with 2 axes, got shape \(0, 3\)"),
-    "vector": ([1.0, 2.0], r"non-empty array with 2 axes, got shape \(2,\)"),
+    "0x0": (np.zeros((0, 0)), r"'cost' must be a non-empty matrix, got shape \(0, 0\)"),
+    "0xn": (np.zeros((0, 3)), r"non-empty matrix, got shape \(0, 3\)"),
+    "vector": ([1.0, 2.0], r"non-empty matrix, got shape \(2,\)"),
     "nan": ([[1.0, math.nan]], r"'cost' must be finite, but entry \(0, 1\) is nan"),
     "inf": ([[1.0], [math.inf]], r"'cost' must be finite, but entry \(1, 0\) is inf"),
     "ragged": ([[1.0], [1.0, 2.0]], "'cost' must be an array of real numbers"),
@@ -437,7 +437,7 @@ BAD_MASSES = {
     "inf": ([math.inf, 1.0], r"must be finite, but entry \(0,\) is inf"),
     "zero": ([0.0, 0.0], "must have a positive finite total mass, got 0.0"),
     "count": ([1.0, 0.0, 0.0], "must have one mass a point, so 2 of them, got 3"),
-    "matrix": ([[0.5, 0.5]], "must be a non-empty array with 1 axes"),
+    "matrix": ([[0.5, 0.5]], "must be a non-empty vector"),
     "unequal": ([0.5, 0.6], "needs equal total masses, got (1.1 and 1|1 and 1.1). Divide each by its sum"),
 }
 TWO = np.eye(2)
@@ -478,9 +478,9 @@ def test_refuses_points(take):
         take(np.zeros((1, 2)), np.zeros((1, 3)))
     with pytest.raises(InputError, match=r"'y' must be finite, but entry \(0, 0\) is nan"):
         take([[0.0]], [[math.nan]])
-    with pytest.raises(InputError, match=r"'x' must be a non-empty array with 2 axes, got shape \(1, 1, 1\)"):
+    with pytest.raises(InputError, match=r"'x' must be a non-empty matrix, got shape \(1, 1, 1\)"):
         take(np.zeros((1, 1, 1)), [0.0])
-    with pytest.raises(InputError, match=r"'x' must be a non-empty array with 1 axes, got shape \(0,\)"):
+    with pytest.raises(InputError, match=r"'x' must be a non-empty vector, got shape \(0,\)"):
         take([], [0.0])
     with pytest.raises(InputError, match=r"'x' must be an array of real numbers"):
         take([[0.0], [0.0, 1.0]], [0.0])
@@ -504,7 +504,7 @@ def test_refuses_powers():
 
 
 def test_refuses_what_is_not_on_the_line():
-    with pytest.raises(InputError, match=r"'x' must be a non-empty array with 1 axes, got shape \(1, 2\)"):
+    with pytest.raises(InputError, match=r"'x' must be a non-empty vector, got shape \(1, 2\)"):
         wasserstein_1d([[0.0, 1.0]], [1.0])
     with pytest.raises(InputError, match=r"'y' must be finite, but entry \(0,\) is -inf"):
         wasserstein_1d([0.0], [-math.inf])
@@ -517,14 +517,14 @@ def test_refuses_flows():
         cumulative_flow([1, -1], [0, 0])
     with pytest.raises(InputError, match=r"equal total masses, got 3 and 4"):
         cumulative_flow([1, 2], [2, 2])
-    with pytest.raises(InputError, match=r"'P' must be a non-empty array with 1 axes, got shape \(\)"):
+    with pytest.raises(InputError, match=r"'P' must be a non-empty vector, got shape \(\)"):
         cumulative_flow(3, 3)
 
 
 def test_refuses_points_of_another_dimension_for_a_potential():
     f = kantorovich_potential(np.zeros((1, 2)), np.ones((1, 2)))
     for z in (np.zeros((4, 3)), torch.zeros(4, 3), torch.zeros(2), torch.zeros(1, 1, 2)):
-        with pytest.raises(InputError, match=r"takes points of shape \(k, 2\), got|with 2 axes"):
+        with pytest.raises(InputError, match=r"takes points of shape \(k, 2\), got|a non-empty matrix"):
             f(z)
     with pytest.raises(InputError, match=r"'z' must be finite"):
         f([[0.0, math.nan]])

@@ -7,29 +7,19 @@ unless ``base`` says otherwise. The computation is in float64 and the result is 
 import math
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr
 
+from .arrays import as_float64
 from .errors import InputError
 
 
 def as_weights(weights: ArrayLike, name: str) -> np.ndarray:
-    """``weights`` as a new float64 vector; raises ``InputError`` unless it is a law on n points."""
-    if torch.is_tensor(weights):
-        weights = weights.detach().cpu()
-        weights = weights.numpy() if weights.is_complex() else weights.double().numpy()
-    try:
-        if np.iscomplexobj(weights):
-            raise TypeError("they are complex")
-        w = np.array(weights, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"'{name}' must be a vector of numbers: {error}.") from None
-    if w.ndim != 1 or w.size == 0:
-        raise InputError(f"'{name}' must be a vector of n >= 1 weights, got shape {w.shape}.")
-    if not np.isfinite(w).all() or (w < 0).any():
-        bad = int(np.flatnonzero(~(w >= 0) | np.isinf(w))[0])
-        raise InputError(f"'{name}' must be finite and non-negative, but entry {bad} is {w[bad]}.")
+    """``weights`` as a float64 vector; raises ``InputError`` unless it is a law on n points."""
+    w = as_float64(weights, name, 1)
+    if (w < 0).any():
+        bad = int(np.argmax(w < 0))
+        raise InputError(f"'{name}' must be non-negative, but entry {bad} is {w[bad]}.")
     if abs(w.sum() - 1) > 1e-9:
         raise InputError(f"'{name}' must sum to 1, but sums to {w.sum():.12g}. Divide it by its sum.")
     return w

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from . import data
+from .arrays import as_float64
 from .errors import InputError
-from .transport import as_float64, emd
+from .transport import emd
 
 
 class ExactW1(NamedTuple):

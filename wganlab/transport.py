@@ -25,6 +25,7 @@ from scipy.optimize import linprog
 from scipy.sparse.csgraph import csgraph_from_dense, floyd_warshall
 from scipy.spatial.distance import cdist
 
+from .arrays import as_float64, as_kind
 from .errors import InputError, SolverError
 
 TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost
@@ -50,25 +51,6 @@ class Transport:
     @property
     def distance(self) -> float:
         return self.cost ** (1 / self.p)
-
-
-def as_float64(values: ArrayLike, name: str, ndim: int) -> np.ndarray:
-    """``values`` as a float64 array; raises ``InputError`` for another ndim, no entries, NaN or inf."""
-    if torch.is_tensor(values):  # first in its own precision, so that complex numbers are seen
-        values = values.detach().cpu()
-        values = values.numpy() if values.is_complex() else values.double().numpy()
-    try:
-        if np.iscomplexobj(values):
-            raise TypeError("it is complex")
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"'{name}' must be an array of real numbers: {error}.") from None
-    if array.ndim != ndim or array.size == 0:
-        raise InputError(f"'{name}' must be a non-empty array with {ndim} axes, got shape {array.shape}.")
-    if not np.isfinite(array).all():
-        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-        raise InputError(f"'{name}' must be finite, but entry {where} is {array[where]}.")
-    return array
 
 
 def as_points(x: ArrayLike, name: str) -> np.ndarray:
@@ -167,11 +149,6 @@ def solve(cost: np.ndarray, a: np.ndarray, b: np.ndarray, like: ArrayLike, solve
         raise InputError("The total cost or a potential overflows float64. Scale the costs or masses down.")
     plan, phi, psi = (as_kind(array, like) for array in (plan, phi, psi))
     return Transport(total, plan, phi, psi, gap * scale * mass)
-
-
-def as_kind(array: np.ndarray, like: ArrayLike) -> ArrayLike:
-    """``array`` as a tensor on the device of ``like`` if that is a tensor, else as it is."""
-    return torch.as_tensor(array, device=like.device) if torch.is_tensor(like) else array
 
 
 def check_size(n: int, m: int) -> None:
