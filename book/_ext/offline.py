@@ -75,9 +75,8 @@ def clean(html, search=False):
         if SEARCH.search(head) and not search:
             return ""
         if tag.startswith("<script"):
-            source = re.search(
-                r'\bsrc="([^"?]*)', head
-            )  # one file is asked for with and without a checksum in its query
+            # one file is asked for with and without a checksum in its query
+            source = re.search(r'\bsrc="([^"?]*)', head)
             identity = source[1] if source else tag
             if identity in seen:
                 return ""
@@ -107,9 +106,8 @@ def finish(app, exception):
     out = Path(app.outdir)
     copy_mathjax(out / "_static")
     for page in out.glob("*/**/*.html"):  # a chapter that was renamed leaves its old page behind
-        if (name := page.relative_to(out).with_suffix("").as_posix()) not in app.env.all_docs and name[
-            0
-        ] != "_":
+        name = page.relative_to(out).with_suffix("").as_posix()
+        if name not in app.env.all_docs and not name.startswith("_"):
             page.unlink()
     for page in out.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
@@ -122,7 +120,6 @@ def finish(app, exception):
 
 
 def setup(app):
-    app.connect(
-        "build-finished", finish, priority=900
-    )  # after the extensions that copy their files at the same event
+    # after the extensions that copy their files at the same event
+    app.connect("build-finished", finish, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
