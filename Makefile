@@ -1,5 +1,6 @@
 # The book and its tests. Needs Python 3.11 or newer, make and pip; everything else goes into .venv beside this file.
 # PYTHON=python3.12 make book     chooses the Python that .venv is made with
+# LAB=--no-browser make lab       hands JupyterLab more options
 
 PYTHON ?= python3
 VENV := .venv
@@ -49,7 +50,7 @@ nbval: $(VENV)/installed
 
 lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lab]"
-	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=book
+	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=book $(LAB)
 
 execute: $(VENV)/installed ## run every notebook and write its outputs back
 	$(BIN)/python book/_ext/execute.py
