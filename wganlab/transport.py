@@ -248,7 +248,7 @@ def wasserstein_1d(
     displacement. Masses default to 1/n and 1/m, and are divided by their total; a share below
     4e-15 of it counts as rounding. Raises ``InputError`` for bad shapes, values or masses, unequal
     totals, and p < 1.
-    Cost: a sort. Source: Peyré & Cuturi 2019, remark 2.30.
+    Cost: a sort. Source: Peyré & Cuturi 2019, chapter 2.
 
     >>> wasserstein_1d([0.0, 1.0], [5.0, 6.0])
     5.0
@@ -335,7 +335,7 @@ def interior_potentials(cost: np.ndarray, plan: np.ndarray, psi: np.ndarray) -> 
     equality by chance; f then has kinks at the fake points themselves. On the plan's support
     phi_i = C_ij - psi_j, which leaves :math:`\psi_j \le \psi_k + \min_{i \in supp(k)} (C_{ij} - C_{ik})`.
     The shortest paths from each k are extreme solutions of these inequalities, and their mean
-    holds with equality only what every solution must. Source: Schrijver 2003, section 8.2, for
+    holds with equality only what every solution must. Source: Schrijver 2003, chapter 8, for
     potentials as shortest paths.
     """
     slack = np.maximum(cost - (cost - psi).min(axis=1)[:, None] - psi, 0.0)  # >= 0
@@ -355,7 +355,7 @@ def kantorovich_potential(
     and at most -psi on y, hence attains the dual's value. Its peaks are at real points; at the fake
     ones, where a generator needs it, it has a gradient unless the optimal plan is not unique.
     Raises as ``emd`` does. Cost: that of ``emd`` and a term in m^3, about a second for m = 500.
-    Source: McShane 1934; Villani 2009, theorem 5.10 and case 5.16.
+    Source: McShane 1934; Villani 2009, chapter 5.
 
     >>> f = kantorovich_potential([[3.0]], [[0.0]])
     >>> float(f([[3.0]])[0] - f([[0.0]])[0]), f.gradient([[0.0]]).tolist()
