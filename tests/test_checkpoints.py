@@ -57,6 +57,10 @@ def rewrite(path, change):
     path.write_bytes(checkpoints.MAGIC + digest + b"\n" + buffer.getvalue())
 
 
+def swap(items, i, j):
+    items[i], items[j] = items[j], items[i]
+
+
 @pytest.mark.parametrize("recipe", NAMES)
 def test_break_save_load_continue_equals_the_uninterrupted_run(recipe, tmp_path):
     whole = play(*new_game(recipe), until=9)
@@ -73,8 +77,8 @@ ITEMS = [
     lambda s: s["game"].update(step=1),
     lambda s: s["game"]["generator"]["0.weight"].add_(1e-6),
     lambda s: s["game"]["critic"]["0.bias"].add_(1e-6),
-    lambda s: s["game"]["critic_optimizer"]["state"].clear(),
-    lambda s: s["game"]["generator_optimizer"]["state"].clear(),
+    lambda s: s["game"]["critic_optimizer"]["state"][0]["exp_avg_sq"].mul_(2),
+    lambda s: s["game"]["generator_optimizer"]["state"][1]["exp_avg_sq"].mul_(2),
     lambda s: s["average"]["player"]["0.weight"].add_(1e-6),
     lambda s: s["average"].update(updates=0),
 ]
@@ -97,6 +101,15 @@ def test_extra_comes_back_and_the_file_holds_only_plain_types(saved):
     assert checkpoints.load(path, game, average=average) == {"seed": 0}
     payload = path.read_bytes()[checkpoints.HEADER :]
     torch.load(io.BytesIO(payload), weights_only=True)
+
+
+@pytest.mark.parametrize("recipe", NAMES)
+def test_a_game_that_has_not_begun_can_be_saved_and_loaded(recipe, tmp_path):
+    game, average = new_game(recipe)
+    checkpoints.save(tmp_path / "c", game, average=average)
+    other = new_game(recipe, seed=5)
+    checkpoints.load(tmp_path / "c", other[0], average=other[1])
+    assert all(map(torch.equal, weights_of(*other), weights_of(game, average)))
 
 
 def test_every_flipped_bit_is_noticed(saved):
@@ -147,8 +160,9 @@ class Gadget:
         return pathlib.Path.touch, (self.path,)
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0")
+@pytest.mark.parametrize("force", ["0", "1"])  # 1 asks PyTorch to run such code by default
+def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch, force):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", force)
     canary = tmp_path / "canary"
     buffer = io.BytesIO()
     torch.save({"extra": Gadget(canary)}, buffer)
@@ -189,8 +203,22 @@ def test_another_game_is_refused_and_left_as_it_was(saved):
         (lambda s: s["game"]["critic"]["0.bias"].fill_(float("nan")), "NaN or infinity in 'game.critic"),
         (lambda s: s["game"]["critic_optimizer"].pop("param_groups"), "critic_optimizer.param_groups"),
         (
+            lambda s: s["game"]["critic_optimizer"]["param_groups"][0].pop("eps"),
+            "critic_optimizer.param_groups",
+        ),
+        (lambda s: s["game"]["critic_optimizer"]["state"].clear(), "critic_optimizer.0.exp_avg' is missing"),
+        (
+            lambda s: s["game"]["generator_optimizer"]["state"].pop(2),
+            "generator_optimizer.2.exp_avg' is missing",
+        ),
+        (lambda s: s["game"]["critic_optimizer"]["state"][1].pop("exp_avg_sq"), "1.exp_avg_sq' is missing"),
+        (
+            lambda s: swap(s["game"]["critic_optimizer"]["state"], 0, 2),
+            r"critic_optimizer.0.exp_avg' is \(1, 8\)",
+        ),
+        (
             lambda s: s["game"]["critic_optimizer"]["state"][0].update(exp_avg=torch.ones(3, 5)),
-            "critic_optimizer.*exp_avg.*\\(3, 5\\)",
+            r"critic_optimizer.0.exp_avg' is \(3, 5\).*\(8, 2\)",
         ),
         (
             lambda s: s["game"]["generator_optimizer"]["state"][0]["exp_avg"].fill_(float("inf")),

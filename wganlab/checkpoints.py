@@ -148,7 +148,7 @@ def load(path: str | os.PathLike, game: Game, *, average: Average | None = None)
     for player in ("game.generator", "game.critic", "average"):
         check_same(path, player, player_of(state, player), player_of(expected, player))
     for name in ("generator", "critic"):
-        check_optimizer(path, state, name)
+        check_optimizer(path, state, name, game)
     if state["threads"] != expected["threads"]:
         warnings.warn(
             f"{path} was made with {state['threads']} threads and is continued with "
@@ -184,17 +184,19 @@ def check_same(path, player: str, saved: Any, expected: Any) -> None:
             raise CheckpointError(f"{path} holds NaN or infinity in '{player}.{key}'.")
 
 
-def check_optimizer(path, state: dict[str, Any], name: str) -> None:
-    """Raise ``CheckpointError`` unless the optimizer's moments have the shapes of its weights."""
-    weights = list(player_of(state, f"game.{name}").values())
-    shapes = {weight.shape for weight in weights}
-    optimizer = player_of(state, f"game.{name}_optimizer")
-    for key, moment in tensors(optimizer.get("state", {})).items():
-        if moment.ndim and moment.shape not in shapes:
-            raise CheckpointError(
-                f"{path}: '{name}_optimizer.{key}' has shape {tuple(moment.shape)}, no weight has."
-            )
-        if not torch.isfinite(moment).all():
-            raise CheckpointError(f"{path} holds NaN or infinity in '{name}_optimizer.{key}'.")
-    if not optimizer.get("param_groups"):
-        raise CheckpointError(f"{path} has no entry 'game.{name}_optimizer.param_groups'.")
+def check_optimizer(path, state: dict[str, Any], name: str, game: Game) -> None:
+    """Raise ``CheckpointError`` unless an optimizer's state is whole: what one step of ours would leave."""
+    make_optimizer = game.recipe.optimizer
+    if name == "generator":
+        make_optimizer = game.recipe.generator_optimizer or make_optimizer
+    twins = [torch.zeros_like(weight, requires_grad=True) for weight in getattr(game, name).parameters()]
+    reference = make_optimizer(twins)
+    if state["game"]["step"] > 0:
+        for twin in twins:
+            twin.grad = torch.zeros_like(twin)
+        reference.step()
+    expected, saved = reference.state_dict(), player_of(state, f"game.{name}_optimizer")
+    check_same(path, f"game.{name}_optimizer", saved.get("state", {}), expected["state"])
+    groups = [{"params": group["params"], "keys": set(group)} for group in saved.get("param_groups", [])]
+    if groups != [{"params": group["params"], "keys": set(group)} for group in expected["param_groups"]]:
+        raise CheckpointError(f"{path}: 'game.{name}_optimizer.param_groups' is not that of this recipe.")
