@@ -7,10 +7,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import entropy, norm
+from scipy.spatial.distance import jensenshannon
+from scipy.special import digamma
+from scipy.stats import beta, cauchy, entropy, norm, uniform
 
-from wganlab.divergences import js, kl, tv
-from wganlab.errors import InputError
+from wganlab.divergences import (
+    gan_value,
+    js,
+    js_density,
+    js_distance,
+    kl,
+    kl_density,
+    kl_normal,
+    optimal_discriminator,
+    tv,
+    tv_density,
+)
+from wganlab.errors import InputError, SolverError
 
 
 def examples(count):
@@ -190,3 +203,203 @@ def test_refuses(divergence, weights, message):
 def test_refuses_a_base_that_is_none(divergence, base):
     with pytest.raises(InputError, match=f"must be > 1, got {base}. Use 2 for bits"):
         divergence([1, 0], [0.5, 0.5], base=base)
+
+
+# Normals and densities
+
+
+def log_normal_density(mean, std):
+    return lambda x: -(((x - mean) / std) ** 2) / 2 - math.log(std * math.sqrt(2 * math.pi))
+
+
+LINE = (-math.inf, math.inf)
+BETWEEN = st.floats(-3, 3)
+WIDTHS = st.floats(0.2, 5)
+
+
+def test_the_numbers_of_the_first_chapter():
+    assert kl_normal(0, 1, 0, 2) == pytest.approx(math.log(2) + 1 / 8 - 1 / 2, abs=1e-15)
+    assert kl_normal(0, 2, 0, 1) == pytest.approx(-math.log(2) + 2 - 1 / 2, abs=1e-15)
+    assert kl_normal(0, 1, 1, 1) == kl_normal(1, 1, 0, 1) == 0.5
+    assert kl_normal(0, 1, 1, 1, base=2) == pytest.approx(0.5 / math.log(2), abs=1e-15)
+    p, q = log_normal_density(0, 1), log_normal_density(1, 1)
+    assert js_density(p, q, LINE) == pytest.approx(0.1114214822, abs=1e-10)
+    assert js_density(p, q, LINE, base=2) == pytest.approx(0.1607472198, abs=1e-10)
+    assert tv_density(p, q, LINE) == pytest.approx(math.erf(1 / (2 * math.sqrt(2))), abs=1e-10)
+
+
+@given(BETWEEN, WIDTHS, BETWEEN, WIDTHS)
+@examples(40)
+def test_quadrature_meets_the_closed_form_and_the_laws(m_p, s_p, m_q, s_q):
+    p, q = log_normal_density(m_p, s_p), log_normal_density(m_q, s_q)
+    assert kl_density(p, q, LINE) == pytest.approx(kl_normal(m_p, s_p, m_q, s_q), rel=1e-9, abs=1e-9)
+    js_pq, tv_pq = js_density(p, q, LINE), tv_density(p, q, LINE)
+    assert js_pq == pytest.approx(js_density(q, p, LINE), abs=1e-9)
+    assert 0 <= js_pq <= math.log(2) * tv_pq + 1e-9
+    assert 2 * tv_pq**2 <= kl_density(p, q, LINE) + 1e-9
+    mirrored = kl_density(log_normal_density(-m_p, s_p), log_normal_density(-m_q, s_q), LINE)
+    assert mirrored == pytest.approx(kl_density(p, q, LINE), abs=1e-9)
+
+
+def test_densities_with_jumps_and_poles():
+    p, q = uniform(0, 1).logpdf, uniform(0.3, 2).logpdf
+    for support in (LINE, (0, 2.3), (-5, 5)):
+        assert kl_density(p, q, support) == kl_density(q, p, support) == math.inf
+        assert tv_density(p, q, support) == pytest.approx(0.65, abs=1e-9)  # 1 - 0.7 / 2
+    assert kl_density(p, uniform(-1, 3.3).logpdf, LINE) == pytest.approx(math.log(3.3), abs=1e-9)
+    assert kl_density(p, q, (0, 1)) == math.inf  # q's mass may lie elsewhere, p's may not
+    far = js_density(log_normal_density(0, 1), log_normal_density(1000, 1), LINE)
+    assert far == pytest.approx(math.log(2), abs=1e-9)
+    assert kl_density(beta(2, 3).logpdf, beta(0.5, 0.5).logpdf, (0, 1)) == pytest.approx(
+        float(-beta(2, 3).entropy() + math.log(math.pi) + (digamma(2) + digamma(3)) / 2 - digamma(5)),
+        abs=1e-8,
+    )
+
+
+def test_a_zero_of_q_at_one_point_is_no_miss():
+    """q = 3 x^2 / 2 on [-1, 1] vanishes at 0, where the quadrature looks; KL(U || q) = ln(1/3) + 2."""
+    p = lambda x: -math.log(2)
+    q = lambda x: math.log(1.5 * x * x) if x else -math.inf
+    assert kl_density(p, q, (-1, 1)) == pytest.approx(-math.log(3) + 2, abs=1e-9)
+
+
+BAD_DENSITIES = {
+    "mass": (
+        lambda x: 0.0,
+        (0, 3),
+        r"exp\(log_p\) must integrate to 1 over the support \(0, 3\), but gives 3",
+    ),
+    "cut off": (log_normal_density(0, 1), (-1, 1), "but gives 0.682689492. Normalise it, widen the support"),
+    "thin peak": (
+        log_normal_density(3e5, 0.01),
+        LINE,
+        "but gives 0. .* narrow it if the density is a thin peak",
+    ),
+    "nan": (lambda x: math.nan, (0, 1), "'log_p' must be finite or -inf, but at .* it is nan"),
+    "pole inside": (lambda x: math.inf, (0, 1), "'log_p' must be finite or -inf, but at .* it is inf"),
+}
+
+
+@pytest.mark.parametrize("divergence", [kl_density, js_density, tv_density])
+@pytest.mark.parametrize(("log_p", "support", "message"), BAD_DENSITIES.values(), ids=BAD_DENSITIES)
+def test_refuses_what_is_no_density(divergence, log_p, support, message):
+    with pytest.raises(InputError, match=message):
+        divergence(log_p, log_p, support)
+
+
+def test_an_infinite_integral_is_not_a_number():
+    with pytest.raises(SolverError, match="it is infinite, or"):
+        kl_density(cauchy.logpdf, norm.logpdf, LINE)
+
+
+def test_too_much_of_q_or_too_little_for_js():
+    p = log_normal_density(0, 1)
+    with pytest.raises(InputError, match=r"exp\(log_q\) must integrate to 1"):
+        kl_density(p, lambda x: p(x) + 1, LINE)
+    with pytest.raises(InputError, match=r"exp\(log_q\) must integrate to 1"):
+        js_density(uniform(0, 1).logpdf, uniform(0, 2).logpdf, (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("normals", "message"),
+    [
+        ((0, 0, 0, 1), "must be positive, got 0.0 for p and 1.0 for q"),
+        ((0, 1, 0, -1), "must be positive, got 1.0 for p and -1.0 for q"),
+        ((math.nan, 1, 0, 1), "'mean_p' must be finite"),
+        ((0, 1, 0, math.inf), "'std_q' must be finite"),
+        (([0, 1], 1, 0, 1), "'mean_p' must be a non-empty number"),
+        ((0, 1e300, 0, 1e-300), "overflows float64. Take less extreme ones"),
+    ],
+)
+def test_refuses_what_is_no_normal(normals, message):
+    with pytest.raises(InputError, match=message):
+        kl_normal(*normals)
+
+
+def test_kl_of_extreme_normals_is_right_where_it_is_a_number():
+    assert kl_normal(0, 1e-300, 0, 1e300) == pytest.approx(600 * math.log(10) - 0.5, rel=1e-12)
+    assert kl_normal(1e-200, 1e-200, 0, 1e-200) == 0.5
+
+
+# The game
+
+
+def test_the_best_discriminator_of_two_normals():
+    p, q = norm(0, 1).pdf, norm(1, 1).pdf
+    assert optimal_discriminator(p(0.0), q(0.0)) == pytest.approx(1 / (1 + math.exp(-0.5)), abs=1e-12)
+    x = np.linspace(-4, 5, 50)
+    answers = np.linspace(1e-6, 1 - 1e-6, 1_000_001)
+    best = optimal_discriminator(p(x), q(x))
+    for point, found in zip(x, best, strict=True):
+        value = p(point) * np.log(answers) + q(point) * np.log1p(-answers)
+        assert answers[value.argmax()] == pytest.approx(found, abs=2e-6)
+
+
+@given(laws())
+@examples(60)
+def test_the_value_of_the_game_at_its_best_is_js(pair):
+    p, q = pair
+    best = optimal_discriminator(p, q)
+    assert gan_value(best, p, q) == pytest.approx(2 * js(p, q) - 2 * math.log(2), abs=1e-12)
+    rng = np.random.default_rng(len(p))
+    for other in rng.random((20, len(p))):
+        assert gan_value(other, p, q) <= gan_value(best, p, q) + 1e-12
+    assert js_distance(p, q) == pytest.approx(jensenshannon(p, q), abs=1e-7)
+    assert js_distance(p, q, base=2) == pytest.approx(jensenshannon(p, q, base=2), abs=1e-7)
+
+
+@given(laws(), st.floats(0, 1), st.floats(0, 1))
+@examples(60)
+def test_smoothed_labels_have_the_best_answer_of_their_own_loss(pair, real, fake):
+    p, q = pair
+    best = optimal_discriminator(p, q, real_label=real, fake_label=fake)
+    answers = np.linspace(0, 1, 2001)[1:-1, None]
+    loss = -(real * p + fake * q) * np.log(answers) - ((1 - real) * p + (1 - fake) * q) * np.log1p(-answers)
+    read = p + q > 1e-3
+    np.testing.assert_allclose(
+        answers[loss.argmin(0), 0][read], np.clip(best, 5e-4, 1 - 5e-4)[read], atol=6e-4
+    )
+
+
+def test_one_sided_and_two_sided_smoothing():
+    assert optimal_discriminator([0.5], [0.5], real_label=0.9).tolist() == [0.45]
+    assert optimal_discriminator([0.0], [1.0], real_label=0.9, fake_label=0.1).tolist() == [0.1]
+    assert optimal_discriminator([0.0], [1.0], real_label=0.9).tolist() == [0.0]
+
+
+def test_what_nobody_sees_is_undefined_and_not_read():
+    best = optimal_discriminator([0.5, 0.5, 0.0], [1.0, 0.0, 0.0])
+    assert math.isnan(best[2])
+    assert gan_value(best, [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]) == gan_value(best[:2], [0.5, 0.5], [1.0, 0.0])
+
+
+def test_extreme_values_kinds_and_certainties():
+    assert optimal_discriminator([1.5e308, 5e-324], [1.5e308, 5e-324]).tolist() == [0.5, 0.5]
+    assert torch.is_tensor(optimal_discriminator(torch.tensor([0.5]), [0.5]))
+    assert gan_value([1.0, 0.0], [1, 0], [0, 1]) == 0.0
+    assert gan_value([0.0, 0.0], [1, 0], [0, 1]) == -math.inf
+    assert gan_value(torch.tensor([0.5, 0.5], requires_grad=True), [1, 0], [0, 1]) == -2 * math.log(2)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: optimal_discriminator([-0.1, 1], [0.5, 0.5]), "non-negative, but hold -0.1"),
+        (lambda: optimal_discriminator([1.0], [0.5, 0.5]), "same points, got shapes"),
+        (
+            lambda: optimal_discriminator([1.0], [0.5], real_label=1.1),
+            r"Labels must lie in \[0, 1\], got 1.1",
+        ),
+        (lambda: optimal_discriminator([math.nan], [0.5]), "'p' must be finite"),
+        (lambda: gan_value([0.5], [0.5, 0.5], [0.5, 0.5]), "one value a point, so shape"),
+        (
+            lambda: gan_value([0.5, 1.5], [0.5, 0.5], [0.5, 0.5]),
+            "ranges from 0.5 to 1.5. Pass scores through",
+        ),
+        (lambda: gan_value([0.5, math.nan], [0.5, 0.5], [0.5, 0.5]), "'D' must be finite"),
+        (lambda: gan_value([0.5, 0.5], [0.5, 0.6], [0.5, 0.5]), "'p' must sum to 1"),
+    ],
+)
+def test_the_game_refuses(call, message):
+    with pytest.raises(InputError, match=message):
+        call()

@@ -96,13 +96,13 @@ def test_it_is_the_square_of_w2_between_normals():
 
 EYE = np.eye(2)
 BAD_NORMALS = {
-    "shapes": (([0.0], EYE, [0.0, 0.0], EYE), r"means \(d,\) and covariances \(d, d\), got \(1,\)"),
+    "shapes": (([0.0], EYE, [0.0, 0.0], EYE), r"one shape \(d,\) and covariances \(d, d\), got \(1,\)"),
     "rectangle": (([0.0, 0.0], EYE[:1], [0.0, 0.0], EYE), r"got \(2,\), \(1, 2\)"),
     "nan": (([0.0, math.nan], EYE, [0.0, 0.0], EYE), r"'mean_p' must be finite, but entry \(1,\) is nan"),
     "inf": (([0.0, 0.0], EYE, [0.0, 0.0], np.full((2, 2), math.inf)), "'cov_q' must be finite"),
     "asymmetric": (([0, 0], [[1, 2], [0, 1]], [0, 0], EYE), "'cov_p' must be a covariance, so symmetric"),
     "negative": (([0, 0], EYE, [0, 0], -EYE), "'cov_q' must be .* the smallest one is -1. Use np.cov"),
-    "empty": (([], np.zeros((0, 0)), [], np.zeros((0, 0))), "'mean_p' must be a non-empty vector"),
+    "empty": (([], np.zeros((0, 0)), [], np.zeros((0, 0))), "'mean_p' must be a non-empty array"),
 }
 
 

@@ -20,6 +20,7 @@ from wganlab.transport import (
     emd,
     emd_from_cost,
     emd_lp,
+    exact,
     kantorovich_potential,
     wasserstein_1d,
 )
@@ -534,13 +535,13 @@ def test_a_matrix_that_would_not_fit_is_refused_before_it_is_made(monkeypatch):
     def no(*args, **kwargs):
         raise AssertionError("a cost matrix was allocated")
 
-    monkeypatch.setattr(transport, "cdist", no)
+    monkeypatch.setattr(exact, "cdist", no)
     x = np.zeros((200_000, 1))
     with pytest.raises(InputError, match=r"200000 and 200000 points needs .* 320.0 GB.*random subset"):
         emd(x, x)
     with pytest.raises(InputError, match=r"at most 10,000 entries, got 101 x 100. Use emd_from_cost"):
         emd_lp(np.zeros((101, 100)))
-    monkeypatch.setattr(transport, "LARGEST_COST", 5)
+    monkeypatch.setattr(exact, "LARGEST_COST", 5)
     with pytest.raises(InputError, match=r"Exact transport between 2 and 3 points"):
         emd_from_cost(np.zeros((2, 3)))
 
@@ -566,7 +567,7 @@ def test_a_failed_linear_program_is_never_a_number(monkeypatch):
     class Result:
         status, message = 4, "numerical difficulties"
 
-    monkeypatch.setattr(transport, "linprog", lambda *args, **kwargs: Result())
+    monkeypatch.setattr(exact, "linprog", lambda *args, **kwargs: Result())
     with pytest.raises(SolverError, match=r"linprog stopped with status 4: numerical difficulties"):
         emd_lp(TWO)
 
@@ -604,9 +605,9 @@ LIES = {
 def test_a_wrong_answer_of_the_solver_is_caught(monkeypatch, lie, message):
     rng = np.random.default_rng(3)
     x, y, a, b = rng.normal(size=(6, 2)), rng.normal(size=(6, 2)), *rng.dirichlet(np.ones(6), 2)
-    honest = transport.network_simplex
+    honest = exact.network_simplex
     assert emd(x, y, a, b).cost > 0.1
-    monkeypatch.setattr(transport, "network_simplex", lambda *problem: lie(*honest(*problem)))
+    monkeypatch.setattr(exact, "network_simplex", lambda *problem: lie(*honest(*problem)))
     for take in (emd, kantorovich_potential):
         with pytest.raises(SolverError, match=message):
             take(x, y, a, b)
@@ -615,14 +616,14 @@ def test_a_wrong_answer_of_the_solver_is_caught(monkeypatch, lie, message):
 def test_the_certificate_accepts_the_truth_and_measures_the_gap():
     cost, a, b = np.array([[0.0, 1.0], [1.0, 0.5]]), np.array([0.5, 0.5]), np.array([0.5, 0.5])
     phi, psi = np.array([0.0, 0.5]), np.array([0.0, 0.0])
-    value, gap = transport.certify(cost, a, b, np.eye(2) / 2, phi, psi)
+    value, gap = exact.certify(cost, a, b, np.eye(2) / 2, phi, psi)
     assert (value, gap) == (0.25, 0.0)
     free = np.zeros((2, 2))  # every plan costs 0, so that only the marginals can be wrong
     for wrong in ([[0.5 + 1e-6, 0.0], [0.0, 0.5]], [[0.5, 0.0], [0.5, 0.0]], [[0.5, 0.5], [0.0, 0.0]]):
         with pytest.raises(SolverError, match=r"marginals are off by"):
-            transport.certify(free, a, b, np.array(wrong), free[0], free[0])
+            exact.certify(free, a, b, np.array(wrong), free[0], free[0])
     lower = phi - 4e-10
-    assert transport.certify(cost, a, b, np.eye(2) / 2, lower, psi)[1] == pytest.approx(4e-10, rel=1e-5)
+    assert exact.certify(cost, a, b, np.eye(2) / 2, lower, psi)[1] == pytest.approx(4e-10, rel=1e-5)
 
 
 @pytest.mark.cuda
@@ -640,3 +641,56 @@ def test_tensors_on_the_gpu_give_plans_on_the_gpu():
 def test_the_largest_distance_may_be_the_smallest_normal_float():
     assert wasserstein_1d([sys.float_info.min], [0.0]) == sys.float_info.min
     assert emd([[sys.float_info.min]], [[0.0]]).distance == sys.float_info.min
+
+
+# The c-transform
+
+
+@given(seeds)
+@examples(60)
+def test_the_c_transform_is_the_best_partner(seed):
+    x, y, a, b = clouds(seed)
+    cost = transport.ground_cost(x, y, 1)
+    rng = np.random.default_rng(seed)
+    phi = rng.normal(size=len(x))
+    psi = transport.c_transform(phi, cost)
+    slack = cost - phi[:, None] - psi
+    assert slack.min() >= -1e-12  # feasible
+    np.testing.assert_allclose(slack.min(axis=0), 0, atol=1e-12)  # and no entry can grow
+    back = transport.c_transform(psi, cost.T)
+    assert (back >= phi - 1e-12).all()  # twice never loses
+    np.testing.assert_allclose(transport.c_transform(back, cost), psi, atol=1e-12)  # three times is once
+    assert a @ back + b @ psi <= emd(x, y, a, b).cost + 1e-9
+    best = emd(x, y, a, b)
+    improved = transport.c_transform(best.phi, cost)
+    assert a @ best.phi + b @ improved == pytest.approx(best.cost, abs=1e-9)
+    within = transport.ground_cost(x, x, 1)
+    f = kantorovich_potential(x, y, a, b)(x)  # 1-Lipschitz, so its own transform up to the sign
+    np.testing.assert_allclose(transport.c_transform(f, within), -f, atol=1e-9)
+
+
+def test_the_c_transform_keeps_kinds_and_refuses():
+    assert torch.is_tensor(transport.c_transform(torch.tensor([0.0, 1.0]), [[0.0, 2.0], [2.0, 0.0]]))
+    with pytest.raises(InputError, match="one value a row of 'cost', got 2 values and a cost of shape"):
+        transport.c_transform([0.0, 1.0], [[0.0, 2.0]])
+    with pytest.raises(InputError, match="overflows float64"):
+        transport.c_transform([-1.7e308], [[1.7e308]])
+    with pytest.raises(InputError, match="'phi' must be finite"):
+        transport.c_transform([math.nan], [[1.0]])
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200, 1e300])
+def test_potentials_at_any_scale(scale):
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(6, 2)) / 10, rng.normal(size=(5, 2)) / 10
+    f = kantorovich_potential(x * scale, y * scale)
+    gap = (f(x * scale).mean() - f(y * scale).mean()) / scale
+    assert gap == pytest.approx(emd(x, y).cost, abs=1e-9)
+    np.testing.assert_allclose(np.linalg.norm(f.gradient(y * scale), axis=1), 1, atol=1e-9)
+
+
+def test_a_potential_refuses_what_is_no_point():
+    f = kantorovich_potential([[0.0, 0.0]], [[1.0, 0.0]])
+    for bad in (torch.tensor([[math.nan, 0.0]]), np.array([[math.inf, 0.0]])):
+        with pytest.raises(InputError, match="finite"):
+            f(bad)

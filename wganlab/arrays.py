@@ -7,19 +7,25 @@ from numpy.typing import ArrayLike
 from .errors import InputError
 
 
-def as_float64(values: ArrayLike, name: str, ndim: int) -> np.ndarray:
-    """``values`` as a float64 array; raises ``InputError`` for another ndim, no entries, NaN or inf."""
+def as_float64(values: ArrayLike, name: str, ndim: int | None) -> np.ndarray:
+    """``values`` as a float64 array; raises ``InputError`` for another ndim, no entries, NaN or inf.
+
+    ``ndim=None`` takes any shape.
+    """
     if torch.is_tensor(values):  # first in its own precision, so that complex numbers are seen
         values = values.detach().cpu()
         values = values.numpy() if values.is_complex() else values.double().numpy()
     try:
-        if np.iscomplexobj(values):
-            raise TypeError("it is complex")
-        array = np.asarray(values, dtype=np.float64)
+        if np.iscomplexobj(values) or np.ma.is_masked(values):
+            raise TypeError("it is complex" if np.iscomplexobj(values) else "it has masked entries")
+        array = np.asarray(values)
+        if array.dtype.kind not in "biufO":  # text and dates would be read as numbers
+            raise TypeError(f"it holds {array.dtype}")
+        array = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"'{name}' must be an array of real numbers: {error}.") from None
-    if array.ndim != ndim or array.size == 0:
-        kind = ("number", "vector", "matrix")[ndim]
+    if ndim not in (None, array.ndim) or array.size == 0:
+        kind = ("number", "vector", "matrix")[ndim] if ndim is not None else "array"
         raise InputError(f"'{name}' must be a non-empty {kind}, got shape {array.shape}.")
     if not np.isfinite(array).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])

@@ -1,17 +1,23 @@
-"""KL, Jensen-Shannon and total variation between weights on the same points.
+"""KL, Jensen-Shannon and total variation, of weights, normals and densities; the best discriminator.
 
-Arrays of weights (n,), numpy or torch or a list; natural logarithms, so the unit is the nat
-unless ``base`` says otherwise. The computation is in float64 and the result is a float.
+Weights are arrays (n,) on the same points, numpy or torch or a list. Densities are functions that return
+the *logarithm* of a density on the line, so that tails do not vanish. Natural logarithms, so the
+unit is the nat unless ``base`` says otherwise. The computation is in float64.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
-from scipy.special import rel_entr
+from scipy.special import rel_entr, xlog1py, xlogy
 
-from .arrays import as_float64
+from .arrays import as_float64, as_kind
 from .errors import InputError
+from .quadrature import integral, interval
+
+LogDensity = Callable[[float], float]
 
 
 def as_weights(weights: ArrayLike, name: str) -> np.ndarray:
@@ -87,3 +93,203 @@ def tv(p: ArrayLike, q: ArrayLike) -> float:
     """
     p, q = two_laws(p, q)
     return float(np.abs(p - q).sum() / 2)
+
+
+def js_distance(p: ArrayLike, q: ArrayLike, *, base: float | None = None) -> float:
+    r""":math:`\sqrt{\mathrm{JS}(p, q)}`, which is a metric; JS itself is not.
+
+    Raises ``InputError`` unless p and q are laws on the same points.
+    Source: Endres & Schindelin 2003.
+
+    >>> js_distance([1.0, 0.0], [0.0, 1.0], base=2)
+    1.0
+    """
+    return math.sqrt(js(p, q, base=base))
+
+
+# Normals in closed form
+
+
+def kl_normal(
+    mean_p: float, std_p: float, mean_q: float, std_q: float, *, base: float | None = None
+) -> float:
+    r""":math:`\ln\frac{\sigma_q}{\sigma_p} + \frac{\sigma_p^2 + (\mu_p - \mu_q)^2}{2\sigma_q^2} - \frac12`.
+
+    KL of the normal law p on the line from the normal law q, in this order. Raises ``InputError``
+    unless the means are finite and the standard deviations positive and finite, and where the
+    value overflows float64.
+
+    >>> round(kl_normal(0, 1, 0, 2), 6), round(kl_normal(0, 2, 0, 1), 6)
+    (0.318147, 0.806853)
+    """
+    numbers = {"mean_p": mean_p, "std_p": std_p, "mean_q": mean_q, "std_q": std_q}
+    m_p, s_p, m_q, s_q = (float(as_float64(value, name, 0)) for name, value in numbers.items())
+    if not (s_p > 0 and s_q > 0):
+        raise InputError(f"Standard deviations must be positive, got {s_p} for p and {s_q} for q.")
+    ratio, shift = s_p / s_q, (m_p - m_q) / s_q
+    nats = math.log(s_q) - math.log(s_p) + ((ratio * ratio - 1) + shift * shift) / 2
+    if not math.isfinite(nats):
+        raise InputError("The divergence of these normals overflows float64. Take less extreme ones.")
+    return in_base(max(0.0, nats), base)
+
+
+# Densities by quadrature
+
+
+def density(log: float) -> float:
+    """exp(log), bounded: what would overflow has far too much mass, which ``check_mass`` sees."""
+    return math.exp(min(log, 700.0))
+
+
+def integrate(log_p: LogDensity, log_q: LogDensity, support: tuple[float, float], term) -> np.ndarray:
+    """The masses of p and q, p's mass where q is 0, and the integral of ``term(log_p, log_q)``."""
+    low, high = interval(support)
+
+    def at(x: float) -> np.ndarray:
+        logs = [float(log(x)) for log in (log_p, log_q)]
+        if math.inf in logs and x in (low, high):  # a pole at the end of the support is one point
+            return np.zeros(4)
+        for name, value in zip(("log_p", "log_q"), logs, strict=True):
+            if math.isnan(value) or value == math.inf:
+                raise InputError(f"'{name}' must be finite or -inf, but at {x:g} it is {value}.")
+        p, q = map(density, logs)
+        return np.array([p, q, p if logs[1] == -math.inf else 0.0, term(*logs)])
+
+    return integral(at, low, high)
+
+
+def check_mass(name: str, mass: float, support: tuple[float, float]) -> None:
+    """Raise ``InputError`` unless a density has the mass 1 on the support, to 1e-8."""
+    if abs(mass - 1) > 1e-8:
+        raise InputError(
+            f"exp({name}) must integrate to 1 over the support {support}, but gives {mass:.9g}. "
+            f"Normalise it, widen the support, or narrow it if the density is a thin peak."
+        )
+
+
+def kl_density(
+    log_p: LogDensity, log_q: LogDensity, support: tuple[float, float], *, base: float | None = None
+) -> float:
+    r""":math:`\int p\,(\ln p - \ln q)\,dx` by adaptive quadrature; infinite where q misses mass of p.
+
+    ``log_p`` and ``log_q`` map a float to the log of a density, ``-inf`` where that is 0. The support
+    (low, high) may be infinite, and must hold p's mass. Raises ``InputError`` if it does not, or if
+    q has more than 1; ``SolverError`` for an integral not known to 1e-9, such as a divergent one.
+
+    >>> from scipy.stats import norm
+    >>> round(kl_density(norm(0, 1).logpdf, norm(0, 2).logpdf, (-math.inf, math.inf)), 9)
+    0.318147181
+    """
+
+    def term(p: float, q: float) -> float:
+        return 0.0 if -math.inf in (p, q) else density(p) * (p - q)
+
+    mass_p, mass_q, missed, nats = integrate(log_p, log_q, support, term)
+    check_mass("log_p", mass_p, support)
+    if mass_q > 1:
+        check_mass("log_q", mass_q, support)
+    return in_base(math.inf if missed > 1e-9 else max(0.0, float(nats)), base)
+
+
+def js_density(
+    log_p: LogDensity, log_q: LogDensity, support: tuple[float, float], *, base: float | None = None
+) -> float:
+    r""":math:`\tfrac12\int p\ln\frac{2p}{p+q} + q\ln\frac{2q}{p+q}\,dx` by adaptive quadrature.
+
+    Arguments and errors as in ``kl_density``; the support must hold the mass of both.
+
+    >>> from scipy.stats import norm
+    >>> round(js_density(norm(0, 1).logpdf, norm(1, 1).logpdf, (-math.inf, math.inf)), 9)
+    0.111421482
+    """
+
+    def term(p: float, q: float) -> float:
+        parts = (
+            density(a) * (math.log(2) - np.logaddexp(0.0, b - a))
+            for a, b in ((p, q), (q, p))
+            if a > -math.inf
+        )
+        return sum(parts) / 2
+
+    mass_p, mass_q, _, nats = integrate(log_p, log_q, support, term)
+    check_mass("log_p", mass_p, support)
+    check_mass("log_q", mass_q, support)
+    return in_base(min(max(0.0, float(nats)), math.log(2)), base)
+
+
+def tv_density(log_p: LogDensity, log_q: LogDensity, support: tuple[float, float]) -> float:
+    r""":math:`\tfrac12\int|p - q|\,dx` by adaptive quadrature, between 0 and 1.
+
+    Arguments and errors as in ``js_density``.
+
+    >>> from scipy.stats import norm
+    >>> round(tv_density(norm(0, 1).logpdf, norm(1, 1).logpdf, (-math.inf, math.inf)), 9)
+    0.382924923
+    """
+
+    def term(p: float, q: float) -> float:
+        return abs(density(p) - density(q)) / 2
+
+    mass_p, mass_q, _, distance = integrate(log_p, log_q, support, term)
+    check_mass("log_p", mass_p, support)
+    check_mass("log_q", mass_q, support)
+    return min(max(0.0, float(distance)), 1.0)
+
+
+# The game between a discriminator and a generator
+
+
+def optimal_discriminator(
+    p: ArrayLike, q: ArrayLike, *, real_label: float = 1.0, fake_label: float = 0.0
+) -> ArrayLike:
+    r""":math:`D^*(x) = \frac{\alpha\,p(x) + \beta\,q(x)}{p(x) + q(x)}`, the best answer at each point.
+
+    p and q are weights or values of densities, of one shape; ``real_label`` is alpha,
+    ``fake_label`` beta. NaN where p and q are both 0: no data are there, and any answer is best.
+    The result is of the kind of p. Raises ``InputError`` for values that are negative or not finite,
+    for different shapes, and for labels outside [0, 1].
+    Source: Goodfellow et al. 2014, proposition 1; Salimans et al. 2016, section 3.4, for the labels.
+
+    >>> optimal_discriminator([0.5, 0.5, 0.0], [0.0, 0.5, 0.5]).tolist()
+    [1.0, 0.5, 0.0]
+    >>> optimal_discriminator([0.5], [0.5], real_label=0.9).tolist()
+    [0.45]
+    """
+    real, fake = as_float64(p, "p", None), as_float64(q, "q", None)
+    if real.shape != fake.shape:
+        raise InputError(f"p and q must be values at the same points, got shapes {real.shape}, {fake.shape}.")
+    if (real < 0).any() or (fake < 0).any():
+        raise InputError(f"p and q must be non-negative, but hold {min(real.min(), fake.min())}.")
+    if not (0 <= real_label <= 1 and 0 <= fake_label <= 1):
+        raise InputError(f"Labels must lie in [0, 1], got {real_label} for real and {fake_label} for fake.")
+    largest = np.maximum(real, fake)
+    with np.errstate(invalid="ignore"):  # 0/0 where nothing is
+        real, fake = real / largest, fake / largest  # so that neither sum nor quotient leaves float64
+        best = (real_label * real + fake_label * fake) / (real + fake)
+    return as_kind(best, p)
+
+
+def gan_value(D: ArrayLike, p: ArrayLike, q: ArrayLike) -> float:
+    r""":math:`V(D) = \sum_i p_i\ln D_i + q_i\ln(1 - D_i)`, which the discriminator maximises.
+
+    D (n,) are probabilities, p and q weights on the same points; D is not read where both are 0. Minus
+    infinity where D is certain and wrong. Its maximum over D is 2 JS(p, q) - 2 ln 2. Raises
+    ``InputError`` unless p and q are laws and D lies in [0, 1].
+    Source: Goodfellow et al. 2014, equation 1 and theorem 1.
+
+    >>> round(gan_value([0.5, 0.5], [0.3, 0.7], [0.3, 0.7]), 6)  # -2 ln 2
+    -1.386294
+    """
+    p, q = two_laws(p, q)
+    read = p + q > 0
+    answers = np.asarray(D.detach().cpu() if torch.is_tensor(D) else D)
+    if answers.shape != p.shape:
+        raise InputError(f"D must have one value a point, so shape {p.shape}, got {answers.shape}.")
+    p, q, answers = p[read], q[read], as_float64(answers[read], "D", 1)
+    if answers.min() < 0 or answers.max() > 1:
+        raise InputError(
+            f"D must hold probabilities, but ranges from {answers.min():g} to {answers.max():g}. "
+            f"Pass scores through a sigmoid first."
+        )
+    with np.errstate(divide="ignore"):  # ln 0 is -inf
+        return float((xlogy(p, answers) + xlog1py(q, -answers)).sum())

@@ -1,32 +1,20 @@
-r"""Exact optimal transport that certifies its answer, and the potentials that prove it.
-
-The problem: move masses a on points x to masses b on points y at the least total cost,
-
-.. math:: \min_{\gamma \ge 0} \sum_{ij}\gamma_{ij}C_{ij},\quad \gamma 1 = a,\ \gamma^T 1 = b,
-
-whose dual is :math:`\max \langle a,\varphi\rangle + \langle b,\psi\rangle` subject to
-:math:`\varphi_i + \psi_j \le C_{ij}`. A plan bounds the value from above, potentials from below:
-together they are a certificate, and no number leaves this module without one.
-
-Arrays may be numpy, torch or lists; arrays in a result are of the kind that came in. The
-computation is in float64 on the CPU and never changes an input.
-"""
+"""Exact plans for any points and any cost matrix, with their certificate."""
 
 import math
 import sys
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import ot
 import torch
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
-from scipy.sparse.csgraph import csgraph_from_dense, floyd_warshall
 from scipy.spatial.distance import cdist
 
-from .arrays import as_float64, as_kind
-from .errors import InputError, SolverError
+from ..arrays import as_float64, as_kind
+from ..errors import InputError, SolverError
 
 TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost
 LARGEST_COST = 10**8  # entries of a cost matrix: 0.8 GB, and the solver needs several times that
@@ -136,19 +124,29 @@ def linear_program(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
     return np.maximum(result.x.reshape(n, m), 0.0), duals[:n], duals[n:]
 
 
-def solve(cost: np.ndarray, a: np.ndarray, b: np.ndarray, like: ArrayLike, solver) -> Transport:
+def scale_of(cost: np.ndarray) -> float:
+    """The largest absolute cost, in which everything is measured; 1 if all are 0."""
+    return float(np.abs(cost).max()) or 1.0
+
+
+def solve(
+    cost: np.ndarray, a: np.ndarray, b: np.ndarray, like: ArrayLike, solver, certificate=certify
+) -> Transport:
     """Scale to unit masses and costs, solve, certify, scale back."""
     check_equal_mass(a, b)
-    mass, scale = float(a.sum()), float(np.abs(cost).max()) or 1.0
+    mass, scale = float(a.sum()), scale_of(cost)
     unit_cost, unit_a, unit_b = cost / scale, a / mass, b / b.sum()
     plan, phi, psi = solver(unit_cost, unit_a, unit_b)
-    value, gap = certify(unit_cost, unit_a, unit_b, plan, phi, psi)
+    value, gap = certificate(unit_cost, unit_a, unit_b, plan, phi, psi)
+    if scale * mass < sys.float_info.min:
+        raise InputError("The total cost underflows float64. Scale the costs or masses up.")
+    small, large = sorted((scale, mass))  # in this order no digit is lost to a small factor
     with np.errstate(over="ignore"):  # checked in the next line
-        total, plan, phi, psi = value * scale * mass, plan * mass, phi * scale, psi * scale
+        total, plan, phi, psi = value * large * small, plan * mass, phi * scale, psi * scale
     if not (math.isfinite(total) and np.isfinite(phi).all() and np.isfinite(psi).all()):
         raise InputError("The total cost or a potential overflows float64. Scale the costs or masses down.")
     plan, phi, psi = (as_kind(array, like) for array in (plan, phi, psi))
-    return Transport(total, plan, phi, psi, gap * scale * mass)
+    return Transport(total, plan, phi, psi, gap * large * small)
 
 
 def check_size(n: int, m: int) -> None:
@@ -201,15 +199,20 @@ def emd_lp(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = No
     return solve(matrix, a, b, like=cost, solver=linear_program)
 
 
+def unit_of(*points: np.ndarray) -> float:
+    """A power of 2 near the largest coordinate: dividing by it loses no digit."""
+    exponent = math.frexp(max(np.abs(x).max(initial=0.0) for x in points))[1]
+    return math.ldexp(1.0, min(max(exponent, -1022), 1023))
+
+
 def ground_cost(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
     """Euclidean distances to the power p between the rows of x (n, d) and y (m, d)."""
     if x.shape[1] != y.shape[1]:
         raise InputError(f"Points must have one dimension, got {x.shape[1]} for x and {y.shape[1]} for y.")
-    if not (p >= 1 and math.isfinite(p)):
+    if not (isinstance(p, Real) and 1 <= p < math.inf):
         raise InputError(f"The power p must be finite and >= 1, got {p}.")
     check_size(len(x), len(y))
-    exponent = math.frexp(max(np.abs(x).max(), np.abs(y).max()))[1]
-    unit = math.ldexp(1.0, min(max(exponent, -1022), 1023))  # a power of 2, so no digit is lost
+    unit = unit_of(x, y)
     distance = cdist(x / unit, y / unit)  # squares of the points themselves may leave float64
     with np.errstate(over="ignore", under="ignore"):  # checked below
         cost = (distance * unit) ** p
@@ -237,133 +240,3 @@ def emd(
     a, b = as_masses(a, len(points), "a"), as_masses(b, len(others), "b")
     found = solve(ground_cost(points, others, p), a, b, like=x, solver=network_simplex)
     return Transport(found.cost, found.plan, found.phi, found.psi, found.gap, p)
-
-
-def wasserstein_1d(
-    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, p: float = 1
-) -> float:
-    r""":math:`W_p = (\int_0^1 |F^{-1}(u) - G^{-1}(u)|^p du)^{1/p}` between laws on the line.
-
-    x (n,) and y (m,) need not be sorted or of one length; ``p=math.inf`` gives the largest
-    displacement. Masses default to 1/n and 1/m, and are divided by their total; a share below
-    4e-15 of it counts as rounding. Raises ``InputError`` for bad shapes, values or masses, unequal
-    totals, and p < 1.
-    Cost: a sort. Source: Peyré & Cuturi 2019, chapter 2.
-
-    >>> wasserstein_1d([0.0, 1.0], [5.0, 6.0])
-    5.0
-    """
-    x, y = as_float64(x, "x", 1), as_float64(y, "y", 1)
-    a, b = as_masses(a, len(x), "a"), as_masses(b, len(y), "b")
-    check_equal_mass(a, b)
-    if not p >= 1:
-        raise InputError(f"The power p must be >= 1, got {p}.")
-    i, j = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
-    levels_x, levels_y = distribution_function(a[i]), distribution_function(b[j])
-    u = np.sort(np.concatenate([levels_x, levels_y]))  # F^-1 and G^-1 are constant in between
-    mass = np.diff(u, prepend=0.0)
-    kept = mass > 16 * sys.float_info.epsilon  # less is rounding, as in 0.1 + 0.2 - 0.3, not mass
-    x_u = x[i][np.searchsorted(levels_x, u[kept])]
-    y_u = y[j][np.searchsorted(levels_y, u[kept])]
-    with np.errstate(over="ignore"):  # checked below
-        moved = np.abs(x_u - y_u)
-    longest = moved.max()
-    if not math.isfinite(longest):
-        raise InputError("The distances overflow float64. Scale the points down.")
-    if p == math.inf or longest == 0:
-        return float(longest)
-    # in units of the longest way, so that powers neither overflow nor vanish
-    return float(longest * np.sum(mass[kept] * (moved / longest) ** p) ** (1 / p))
-
-
-def distribution_function(masses: np.ndarray) -> np.ndarray:
-    """Cumulative shares of the total, increasing, the last exactly 1; summed in extended precision."""
-    levels = np.cumsum(masses, dtype=np.longdouble)
-    return (levels / levels[-1]).astype(np.float64)
-
-
-def cumulative_flow(P: ArrayLike, Q: ArrayLike) -> ArrayLike:
-    r""":math:`\delta_0 = 0,\ \delta_i = \delta_{i-1} + P_i - Q_i`: what crosses from pile i to i+1.
-
-    For masses P and Q (n,) on points one unit apart, :math:`W_1 = \sum_i|\delta_i|`. Shape of the
-    result: (n + 1,), its last entry 0. Raises ``InputError`` for masses that are negative, of
-    different number or of unequal totals.
-
-    >>> cumulative_flow([3, 2, 1, 4], [1, 2, 4, 3]).tolist()
-    [0.0, 2.0, 2.0, -1.0, 0.0]
-    """
-    p = as_float64(P, "P", 1)
-    p, q = as_masses(P, len(p), "P"), as_masses(Q, len(p), "Q")
-    check_equal_mass(p, q)
-    flow = np.concatenate([[0.0], np.cumsum(p - q)])
-    flow[-1] = 0.0
-    return as_kind(flow, P)
-
-
-class Potential:
-    r""":math:`f(z) = \max_i (\varphi_i - \|z - x_i\|)`: 1-Lipschitz everywhere, and optimal for W1.
-
-    Call it on points z (k, d), numpy or torch; the result (k,) is of the same kind, and a
-    tensor's graph is kept. ``gradient(z)`` is its gradient (k, d), a unit vector at almost every z.
-    """
-
-    def __init__(self, x: np.ndarray, phi: np.ndarray):
-        self.x, self.phi = torch.as_tensor(x), torch.as_tensor(phi)
-
-    def __call__(self, z: ArrayLike) -> ArrayLike:
-        if not torch.is_tensor(z):
-            return self(torch.as_tensor(as_points(z, "z"))).numpy()
-        z = z[:, None] if z.ndim == 1 else z
-        if z.ndim != 2 or z.shape[1] != self.x.shape[1]:
-            raise InputError(
-                f"This potential takes points of shape (k, {self.x.shape[1]}), got {tuple(z.shape)}."
-            )
-        difference = z.double()[:, None] - self.x.to(z.device)
-        return (self.phi.to(z.device) - difference.norm(dim=2)).max(dim=1).values
-
-    def gradient(self, z: ArrayLike) -> ArrayLike:
-        """The gradient at z; at a kink, that of one of the pieces that meet there; 0 at a peak."""
-        points = torch.tensor(as_points(z, "z"), requires_grad=True)
-        (gradient,) = torch.autograd.grad(self(points).sum(), points)
-        return gradient.to(z.device) if torch.is_tensor(z) else gradient.numpy()
-
-
-def interior_potentials(cost: np.ndarray, plan: np.ndarray, psi: np.ndarray) -> np.ndarray:
-    r"""Potentials phi (n,) in the relative interior of all optimal ones, from one optimal psi (m,).
-
-    A solver returns a vertex of the set of optimal potentials, where many constraints hold with
-    equality by chance; f then has kinks at the fake points themselves. On the plan's support
-    phi_i = C_ij - psi_j, which leaves :math:`\psi_j \le \psi_k + \min_{i \in supp(k)} (C_{ij} - C_{ik})`.
-    The shortest paths from each k are extreme solutions of these inequalities, and their mean
-    holds with equality only what every solution must. Source: Schrijver 2003, chapter 8, for
-    potentials as shortest paths.
-    """
-    slack = np.maximum(cost - (cost - psi).min(axis=1)[:, None] - psi, 0.0)  # >= 0
-    steps = np.stack([slack[plan[:, k] > 0].min(axis=0) for k in range(len(psi))])
-    graph = csgraph_from_dense(steps, null_value=np.inf)  # so that a step of length 0 is a step
-    psi = psi + floyd_warshall(graph).mean(axis=0)
-    return (cost - psi).min(axis=1)
-
-
-def kantorovich_potential(
-    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None
-) -> Potential:
-    r"""The exact critic: f with :math:`\sum_i a_i f(x_i) - \sum_j b_j f(y_j) = W_1` and slope <= 1.
-
-    x (n, d) are real points, where f is high, y (m, d) fake ones. f extends the dual
-    potentials to all of space (McShane): it is a supremum of 1-Lipschitz functions, at least phi on x
-    and at most -psi on y, hence attains the dual's value. Its peaks are at real points; at the fake
-    ones, where a generator needs it, it has a gradient unless the optimal plan is not unique.
-    Raises as ``emd`` does. Cost: that of ``emd`` and a term in m^3, about a second for m = 500.
-    Source: McShane 1934; Villani 2009, chapter 5.
-
-    >>> f = kantorovich_potential([[3.0]], [[0.0]])
-    >>> float(f([[3.0]])[0] - f([[0.0]])[0]), f.gradient([[0.0]]).tolist()
-    (3.0, [[1.0]])
-    """
-    points, others = as_points(x, "x"), as_points(y, "y")
-    a, b = as_masses(a, len(points), "a"), as_masses(b, len(others), "b")
-    points, others, a, b = points[a > 0], others[b > 0], a[a > 0], b[b > 0]
-    found = emd(points, others, a, b)
-    phi = interior_potentials(ground_cost(points, others, 1), found.plan, found.psi)
-    return Potential(points, phi)

@@ -1,0 +1,44 @@
+"""Integrals against closed forms, and what cannot be known is refused."""
+
+import math
+
+import numpy as np
+import pytest
+
+from wganlab.errors import InputError, SolverError
+from wganlab.quadrature import integral, interval
+
+INF = math.inf
+
+
+@pytest.mark.parametrize(
+    ("function", "low", "high", "truth"),
+    [
+        (lambda x: math.exp(-x * x), -INF, INF, math.sqrt(math.pi)),
+        (lambda x: math.exp(-x), 0.0, INF, 1.0),
+        (lambda x: 1 / (1 + x * x), -INF, INF, math.pi),
+        (lambda x: math.exp(-(((x - 1000.3) / 9) ** 2)), -INF, INF, 9 * math.sqrt(math.pi)),
+        (lambda x: math.exp(-(((x - 0.377) / 1e-3) ** 2)), 0.0, 1.0, 1e-3 * math.sqrt(math.pi)),
+        (lambda x: float(x > 1 / 3), 0.0, 1.0, 2 / 3),
+        (lambda x: 1 / math.sqrt(x) if x > 0 else 0.0, 0.0, 1.0, 2.0),
+    ],
+    ids=["normal", "half line", "Cauchy", "far peak", "thin peak", "jump", "pole at the end"],
+)
+def test_closed_forms(function, low, high, truth):
+    assert integral(lambda x: np.array([function(x)]), low, high)[0] == pytest.approx(truth, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: 1.0, lambda x: 1 / (1 + abs(x)), lambda x: 1 / x if x else 0.0],
+    ids=["constant", "1/x far out", "1/x at 0"],
+)
+def test_a_divergent_integral_is_refused(function):
+    with pytest.raises(SolverError, match="is not known to 1e-09: it is infinite, or"):
+        integral(lambda x: np.array([function(x)]), 0.0, INF)
+
+
+@pytest.mark.parametrize("bad", [(1, 0), (0, 0), (math.nan, 1), 3, (1, 2, 3), ("a", 1)])
+def test_an_interval_is_two_numbers_in_order(bad):
+    with pytest.raises(InputError, match="'support' must be an interval"):
+        interval(bad)

@@ -1,0 +1,45 @@
+r"""Exact optimal transport that certifies its answer, and the ways around its cost.
+
+The problem: move masses a on points x to masses b on points y at the least total cost,
+
+.. math:: \min_{\gamma \ge 0} \sum_{ij}\gamma_{ij}C_{ij},\quad \gamma 1 = a,\ \gamma^T 1 = b,
+
+whose dual is :math:`\max \langle a,\varphi\rangle + \langle b,\psi\rangle` subject to
+:math:`\varphi_i + \psi_j \le C_{ij}`. A plan bounds the value from above, potentials from below:
+together they are a certificate, and no number leaves this package without one.
+
+- ``exact``: any points, any cost matrix; ``line``: the real line; ``potentials``: the exact critic.
+- ``entropic``: Sinkhorn; ``slices``: one-dimensional projections; ``normals``: a closed form;
+  ``samples``: what a finite sample does to the distance.
+
+Arrays may be numpy, torch or lists; arrays in a result are of the kind that came in. The
+computation is in float64 on the CPU and never changes an input.
+"""
+
+from .entropic import entropic_potentials, sinkhorn, sinkhorn_divergence
+from .exact import Transport, emd, emd_from_cost, emd_lp, ground_cost
+from .line import cumulative_flow, wasserstein_1d
+from .normals import gaussian_w2
+from .potentials import Potential, c_transform, kantorovich_potential
+from .samples import bridge_constant, sample_w1
+from .slices import sliced_wasserstein
+
+__all__ = [
+    "Potential",
+    "Transport",
+    "bridge_constant",
+    "c_transform",
+    "cumulative_flow",
+    "emd",
+    "emd_from_cost",
+    "emd_lp",
+    "entropic_potentials",
+    "gaussian_w2",
+    "ground_cost",
+    "kantorovich_potential",
+    "sample_w1",
+    "sinkhorn",
+    "sinkhorn_divergence",
+    "sliced_wasserstein",
+    "wasserstein_1d",
+]

@@ -1,0 +1,106 @@
+"""Dual potentials as functions: the c-transform, and the exact critic on all of space."""
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.sparse.csgraph import csgraph_from_dense, floyd_warshall
+
+from ..arrays import as_float64, as_kind
+from ..errors import InputError
+from .exact import as_masses, as_points, emd, ground_cost, unit_of
+
+
+class Potential:
+    r""":math:`f(z) = \max_i (\varphi_i - \|z - x_i\|)`: 1-Lipschitz everywhere, and optimal for W1.
+
+    Call it on points z (k, d), numpy or torch; the result (k,) is of the same kind, and a
+    tensor's graph is kept. ``gradient(z)`` is its gradient (k, d), a unit vector at almost every z.
+    """
+
+    def __init__(self, x: np.ndarray, phi: np.ndarray):
+        self.x, self.phi = torch.as_tensor(x.copy()), torch.as_tensor(phi)
+
+    def __call__(self, z: ArrayLike) -> ArrayLike:
+        if not torch.is_tensor(z):
+            return self(torch.as_tensor(as_points(z, "z").copy())).numpy()
+        z = z[:, None] if z.ndim == 1 else z
+        if z.ndim != 2 or z.shape[1] != self.x.shape[1]:
+            raise InputError(
+                f"This potential takes points of shape (k, {self.x.shape[1]}), got {tuple(z.shape)}."
+            )
+        if not torch.isfinite(z).all():
+            raise InputError("This potential takes finite points, but 'z' holds NaN or infinity.")
+        unit = unit_of(self.x.numpy(), z.detach().cpu().double().numpy())
+        difference = (z.double() / unit)[:, None] - (self.x / unit).to(z.device)
+        return (self.phi.to(z.device) - unit * difference.norm(dim=2)).max(dim=1).values
+
+    def gradient(self, z: ArrayLike) -> ArrayLike:
+        """The gradient at z; at a kink, that of one of the pieces that meet there; 0 at a peak."""
+        points = torch.as_tensor(as_points(z, "z").copy()).requires_grad_()
+        (gradient,) = torch.autograd.grad(self(points).sum(), points)
+        return gradient.to(z.device) if torch.is_tensor(z) else gradient.numpy()
+
+
+def interior_potentials(cost: np.ndarray, plan: np.ndarray, psi: np.ndarray) -> np.ndarray:
+    r"""Potentials phi (n,) in the relative interior of all optimal ones, from one optimal psi (m,).
+
+    A solver returns a vertex of the set of optimal potentials, where many constraints hold with
+    equality by chance; f then has kinks at the fake points themselves. On the plan's support
+    phi_i = C_ij - psi_j, which leaves :math:`\psi_j \le \psi_k + \min_{i \in supp(k)} (C_{ij} - C_{ik})`.
+    The shortest paths from each k are extreme solutions of these inequalities, and their mean
+    holds with equality only what every solution must. Source: Schrijver 2003, chapter 8, for
+    potentials as shortest paths.
+    """
+    slack = np.maximum(cost - (cost - psi).min(axis=1)[:, None] - psi, 0.0)  # >= 0
+    steps = np.stack([slack[plan[:, k] > 0].min(axis=0) for k in range(len(psi))])
+    graph = csgraph_from_dense(steps, null_value=np.inf)  # so that a step of length 0 is a step
+    psi = psi + floyd_warshall(graph).mean(axis=0)
+    return (cost - psi).min(axis=1)
+
+
+def kantorovich_potential(
+    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None
+) -> Potential:
+    r"""The exact critic: f with :math:`\sum_i a_i f(x_i) - \sum_j b_j f(y_j) = W_1` and slope <= 1.
+
+    x (n, d) are real points, where f is high, y (m, d) fake ones. f extends the dual
+    potentials to all of space (McShane): it is a supremum of 1-Lipschitz functions, at least phi on x
+    and at most -psi on y, hence attains the dual's value. Its peaks are at real points; at the fake
+    ones, where a generator needs it, it has a gradient unless the optimal plan is not unique.
+    Raises as ``emd`` does. Cost: that of ``emd`` and a term in m^3, about a second for m = 500.
+    Source: McShane 1934; Villani 2009, chapter 5.
+
+    >>> f = kantorovich_potential([[3.0]], [[0.0]])
+    >>> float(f([[3.0]])[0] - f([[0.0]])[0]), f.gradient([[0.0]]).tolist()
+    (3.0, [[1.0]])
+    """
+    points, others = as_points(x, "x"), as_points(y, "y")
+    a, b = as_masses(a, len(points), "a"), as_masses(b, len(others), "b")
+    points, others, a, b = points[a > 0], others[b > 0], a[a > 0], b[b > 0]
+    found = emd(points, others, a, b)
+    phi = interior_potentials(ground_cost(points, others, 1), found.plan, found.psi)
+    return Potential(points, phi)
+
+
+def c_transform(phi: ArrayLike, cost: ArrayLike) -> ArrayLike:
+    r""":math:`\varphi^c_j = \min_i (C_{ij} - \varphi_i)`: the largest psi that phi allows.
+
+    phi (n,), cost (n, m); the result (m,) is of the kind of phi. (phi, c_transform(phi, cost)) is
+    feasible for the dual, and no partner of phi has a larger value. Raises ``InputError`` for shapes
+    that do not fit and values that are not finite.
+    Source: Villani 2009, chapter 5; Peyré & Cuturi 2019, chapter 3.
+
+    >>> c_transform([0.0, 1.0], [[0.0, 2.0], [2.0, 0.0]]).tolist()
+    [0.0, -1.0]
+    """
+    potential, matrix = as_float64(phi, "phi", 1), as_float64(cost, "cost", 2)
+    if len(potential) != len(matrix):
+        raise InputError(
+            f"'phi' must have one value a row of 'cost', got {len(potential)} values and a cost of shape "
+            f"{matrix.shape}. For the other side hand over the transposed cost."
+        )
+    with np.errstate(over="ignore"):  # checked in the next line
+        transform = (matrix - potential[:, None]).min(axis=0)
+    if not np.isfinite(transform).all():
+        raise InputError("The c-transform overflows float64. Scale the cost and phi down.")
+    return as_kind(transform, phi)
