@@ -38,7 +38,7 @@ test: site ## build the book, then test the package, its examples, every noteboo
 	$(BIN)/python -m pytest tests -m "not browser and not mutation"
 	$(BIN)/python -m pytest --doctest-modules wganlab
 	$(MAKE) --no-print-directory nbval
-	$(BIN)/python -m pytest tests/test_browser.py -m browser -rs
+	$(BIN)/python -m pytest tests -m browser -rs
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
 	  '# NO CHROMIUM: the pages were NOT seen in a browser. All else was run. #' \

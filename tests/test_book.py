@@ -8,6 +8,9 @@ import ast
 import importlib.util
 import itertools
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +18,8 @@ import nbformat
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from wganlab import interactive
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
@@ -129,22 +134,44 @@ def no_magic(nb):
             yield f"cell {number}: a warnings filter or get_ipython"
 
 
+SCRIPT = re.compile(r"<script\b|<iframe\b|\son\w+\s*=\s*[\"']|javascript:", re.IGNORECASE)
+OWN_SCRIPTS = {f"<script>\n{interactive.script(name)}\n</script>": name for name in interactive.FIGURES}
+
+
 def self_contained(nb):
-    """An output fetches nothing and runs nothing (scripts only in a cell tagged `interactive-figure`)."""
+    """An output fetches nothing and runs nothing but our own scripts, in a cell `interactive-figure`."""
     outside = re.compile(
         r"""(?:src|href|action|data)\s*=\s*["']?\s*(?:https?:)?//|url\(\s*["']?(?:https?:)?//|@import""", re.I
     )
-    script = re.compile(r"<script\b|<iframe\b|\son\w+\s*=\s*[\"']|javascript:", re.IGNORECASE)
     for number, cell, output in nb.outputs():
         for kind, data in output.get("data", {}).items():
             text = data if isinstance(data, str) else str(data)
             if kind in ("text/html", "image/svg+xml", "text/markdown"):
                 if outside.search(text):
                     yield f"cell {number}: {kind} refers to another host"
-                if script.search(text) and "interactive-figure" not in cell.metadata.get("tags", []):
-                    yield f"cell {number}: {kind} with a script"
+                if kind == "text/html" and "interactive-figure" in cell.metadata.get("tags", []):
+                    for own in OWN_SCRIPTS:
+                        text = text.replace(own, "")
+                if SCRIPT.search(text):
+                    yield f"cell {number}: {kind} with a script that is not the package's, or without the tag"
             elif kind == "application/javascript" or "widget" in kind:
                 yield f"cell {number}: {kind}"
+
+
+def interactive_figures(nb):
+    """The tag `interactive-figure` stands for one such figure, with a written label; none is there twice."""
+    shown = []
+    for number, cell in nb.cells("code"):
+        html = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
+        here = [name for own, name in OWN_SCRIPTS.items() for _ in range(html.count(own))]
+        shown += here
+        if len(here) != ("interactive-figure" in cell.metadata.get("tags", [])):
+            yield f"cell {number}: the tag interactive-figure stands for one figure, and here are {len(here)}"
+        for label in re.findall(r'<img [^>]*alt="([^"]*)"', html):
+            if len(label) < 20 or " " not in label:
+                yield f"cell {number}: the label is {label!r}"
+    if len(shown) != len(set(shown)):
+        yield f"{shown}: a figure has a fixed id, so it can be on a page once"
 
 
 def asserts(nb):
@@ -207,6 +234,7 @@ RULES = [
     small,
     no_magic,
     self_contained,
+    interactive_figures,
     asserts,
     cites_what_exists,
     no_raw_latex,
@@ -281,6 +309,13 @@ def test_page(path, rule, keys):
 # ---- and each rule is seen red
 
 
+LABEL = "Two parallel lines with a slider for their distance."
+FIGURE = (
+    f'<div><img src="data:image/png;base64,AAAA" alt="{LABEL}">'
+    f"<script>\n{interactive.script('parallel_lines')}\n</script></div>"
+)
+
+
 def good():
     """A notebook that keeps every rule."""
     figure = new_output(
@@ -305,6 +340,12 @@ def good():
                     execution_count=2,
                     outputs=[figure],
                     metadata={"mystnb": {"image": {"alt": "Two parallel lines, half a unit apart"}}},
+                ),
+                new_code_cell(
+                    "interactive.show(...)",
+                    execution_count=3,
+                    outputs=html(FIGURE),
+                    metadata={"tags": ["interactive-figure"]},
                 ),
             ]
         )
@@ -343,6 +384,14 @@ PLANTED = [
     (self_contained, 1, {"outputs": html("<script>alert(1)</script>")}),
     (self_contained, 1, {"outputs": html('<img src="a.png" onerror="alert(1)">')}),
     (self_contained, 1, {"outputs": [new_output("display_data", {"application/javascript": "alert(1)"})]}),
+    (self_contained, 1, {"outputs": html(FIGURE)}),  # without the tag
+    (self_contained, 4, {"outputs": html(FIGURE.replace("0", "1", 1))}),  # a script that is not ours
+    (self_contained, 4, {"outputs": html(FIGURE + "<script>alert(1)</script>")}),
+    (self_contained, 4, {"outputs": html(FIGURE.replace("<img", '<img onload="alert(1)"'))}),
+    (interactive_figures, 4, {"outputs": html("<p>no script, so the tag is idle</p>")}),
+    (interactive_figures, 4, {"outputs": html(FIGURE * 2)}),
+    (interactive_figures, 4, {"outputs": html(FIGURE.replace(LABEL, "Two lines"))}),
+    (interactive_figures, 1, {"outputs": html(FIGURE)}),
     (asserts, 1, {"source": "print('no assert here')"}),
     (cites_what_exists, 0, {"source": "# Title\n\nBy {cite:p}`villani2009,nobody1999`."}),
     (no_raw_latex, 0, {"source": "# Title\n\nSo \\begin{align} a &= b \\end{align}"}),
@@ -391,12 +440,56 @@ def test_stripped_notebook_is_refused(tmp_path):
     )
 
 
-def test_tags_that_allow(tmp_path):
+def test_tag_that_allows(tmp_path):
     content = good()
-    content.cells[1].update(source=LINES, outputs=html("<script>draw()</script>"))
-    content.cells[1].metadata.tags = ["interactive-figure", "long-cell", "nbval-ignore-output"]
-    nb = write(content, tmp_path / "tagged.ipynb")
-    assert [fault for rule in (short_cells, self_contained, proves_something) for fault in rule(nb)] == []
+    content.cells[1].update(source=LINES)
+    content.cells[1].metadata.tags = ["long-cell"]
+    assert list(short_cells(write(content, tmp_path / "tagged.ipynb"))) == []
+
+
+def test_no_tag_switches_the_comparison_off(tmp_path):
+    content = good()
+    content.cells[4].metadata.tags = ["interactive-figure", "nbval-ignore-output"]
+    assert any(
+        "switches the comparison" in fault for fault in proves_something(write(content, tmp_path / "nb"))
+    )
+
+
+PAGE = """from IPython.display import HTML, display
+print("data:image/png;base64,AAAA")
+display(HTML('<p>a <img src="data:image/png;base64,AAAA" alt="b"> <img src="data:image/gif;base64,AAAA">'))"""
+
+
+@pytest.mark.slow
+def test_notebook_test_ignores_the_pixels_of_a_still_and_nothing_else(tmp_path):
+    shutil.copy(BOOK / "conftest.py", tmp_path)
+    first = tmp_path / "as_it_is.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(PAGE)]), first)
+    execute.execute(first)
+    text = first.read_text(encoding="utf-8")
+    cell, output = text.split('"outputs": ')
+    changes = {
+        "pixels": ('png;base64,AAAA\\" alt', 'png;base64,iVBORw0KGgo=\\" alt'),
+        "alt": ('alt=\\"b', 'alt=\\"c'),
+        "word": ("<p>a ", "<p>b "),
+        "bytes_of_another_kind": ("gif;base64,AAAA", "gif;base64,AAAB"),
+        "printed": ('"data:image/png;base64,AAAA', '"data:image/png;base64,AAAB'),
+    }
+    for name, (before, after) in changes.items():
+        output_, source_ = output.split('"source": ')
+        assert before in output_, name
+        changed = cell + '"outputs": ' + output_.replace(before, after) + '"source": ' + source_
+        (tmp_path / f"{name}.ipynb").write_text(changed, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-rA", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    passed = set(re.findall(r"^PASSED \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE))
+    failed = set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE))
+    assert passed == {"as_it_is", "pixels"}, done.stdout
+    assert failed == set(changes) - {"pixels"}, done.stdout
 
 
 def test_toc_sees_planted_faults(tmp_path):

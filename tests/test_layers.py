@@ -32,6 +32,7 @@ ALLOWED = {
     "transport.samples": {"errors", "quadrature", "transport.exact", "transport.line"},
     "transport.slices": {"arrays", "errors", "transport.exact", "transport.line"},
     "objectives": set(),
+    "interactive": {"errors"},
     "errors": set(),
 }
 

@@ -1,0 +1,574 @@
+"""The interactive figures: their HTML, and what they compute and do in a real browser.
+
+The browser part opens one page with all four figures as a file, without a network, works it as a reader
+would - keys, mouse, buttons - and compares what it reads there with the package and with scipy and POT.
+"""
+
+import base64
+import json
+import math
+import re
+
+import numpy as np
+import ot
+import pytest
+import test_browser
+from matplotlib import pyplot as plt
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from wganlab import divergences, interactive, transport
+from wganlab.errors import InputError
+
+LIMIT = 40_000  # bytes of a script
+LABEL = 'A figure with "quotes" & <signs>, to be moved.'
+P, Q = np.array([3.0, 2, 1, 4]), np.array([1.0, 2, 4, 3])
+places = (np.arange(24) + 0.5) / 24
+bumps = norm.pdf(places, 0.25, 0.07) + 0.7 * norm.pdf(places, 0.6, 0.06), norm.pdf(places, 0.7, 0.12) + 0.02
+laws = [bump / bump.sum() for bump in bumps]
+DATA = {
+    "two_normals": None,
+    "parallel_lines": None,
+    "piles": {"P": P, "Q": Q},
+    "entropic_plan": {"places": places, "P": laws[0], "Q": laws[1], "power": 2},
+}
+
+
+def shown(name, **changes):
+    return interactive.show(
+        name, plt.figure(figsize=(1, 1)), **{"label": LABEL, "data": DATA[name], **changes}
+    )
+
+
+# ---- The HTML
+
+
+@pytest.mark.parametrize("name", interactive.FIGURES)
+def test_html_is_the_same_each_time_and_the_still_is_closed(name):
+    before = plt.get_fignums()
+    first, second = shown(name), shown(name)
+    assert first.html == second.html == first._repr_html_()
+    assert repr(first) == f"<interactive figure {name}>"
+    assert plt.get_fignums() == before
+    assert first.html.count("<script>") == first.html.count("<img ") == first.html.count("</div>") == 1
+
+
+def test_label_is_escaped_and_the_still_is_a_picture():
+    html = shown("piles", label='Piles & "more" <b>\n   on two lines').html
+    said = "Piles &amp; &quot;more&quot; &lt;b&gt; on two lines"
+    assert f'role="group" aria-label="{said}"' in html
+    assert f'alt="{said}"' in html
+    still = re.search(r'<img src="data:image/png;base64,([A-Za-z0-9+/=]+)"', html)[1]
+    assert base64.b64decode(still).startswith(b"\x89PNG")
+
+
+def test_data_arrive_as_they_are():
+    html = shown("entropic_plan").html
+    data = json.loads(base64.b64decode(re.search(r'data-json="([^"]+)"', html)[1]))
+    assert data == {key: np.asarray(value).tolist() for key, value in DATA["entropic_plan"].items()}
+    assert "data-json" not in shown("two_normals").html
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        (
+            "pile",
+            {"data": {}},
+            "no interactive figure 'pile'. Take one of: two_normals, parallel_lines, piles",
+        ),
+        ("piles", {"label": "  "}, "label of a figure must say what it shows, but it is empty. Write"),
+        ("piles", {"data": None}, "'piles' draws the data: P, Q. Got: nothing."),
+        ("piles", {"data": {"P": [1]}}, "'piles' draws the data: P, Q. Got: P."),
+        ("two_normals", {"data": {"x": 1}}, "'two_normals' draws the data: nothing. Got: x."),
+        ("piles", {"data": {"P": [math.nan], "Q": [1]}}, "must be finite numbers or arrays"),
+        ("piles", {"data": {"P": object(), "Q": [1]}}, "must be finite numbers or arrays"),
+    ],
+)
+def test_mistakes_are_named(name, changes, said):
+    still = plt.figure(figsize=(1, 1))
+    with pytest.raises(InputError, match=re.escape(said)):
+        interactive.show(name, still, **{"label": LABEL, "data": None, **changes})
+    plt.close(still)
+
+
+@pytest.mark.parametrize("name", interactive.FIGURES)
+def test_script_is_small_and_refers_to_nothing(name):
+    text = interactive.script(name)
+    assert len(text.encode()) < LIMIT
+    assert re.findall(r"\w+://\S+", text) == ['http://www.w3.org/2000/svg";']  # a name, which nothing fetches
+    assert not re.search(
+        r"\bfetch\b|XMLHttpRequest|import\b|\beval\b|localStorage|innerHTML|</|\bsrc\b", text
+    )
+
+
+def test_every_script_is_a_figure_and_the_style_stays_inside():
+    assert {path.stem for path in interactive.FOLDER.glob("*.js")} == {*interactive.FIGURES, "kit"}
+    style = re.sub(r"/\*.*?\*/", "", (interactive.FOLDER / "figures.css").read_text(), flags=re.DOTALL)
+    assert "url(" not in style
+    for selectors in re.findall(r"([^{}]+)\{", style):
+        for selector in re.split(r",(?![^(]*\))", selectors):
+            assert selector.strip().startswith((".interactive-figure", "@media", "@container")), selector
+
+
+# ---- In a browser
+
+in_browser = pytest.mark.browser
+browser = test_browser.browser
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Figures</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<style>:root {{ color-scheme: light dark }} body {{ margin: 16px; font: 16px sans-serif; background: #fff }}
+main {{ max-width: 46rem }} @media (prefers-color-scheme: dark) {{ body {{ background: #14181e }} }}</style>
+<main><h1>Figures</h1>{}</main></html>"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("figures")
+    body = "\n".join(shown(name).html for name in interactive.FIGURES)
+    (folder / "page.html").write_text(PAGE.format(body), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def page(browser, folder):
+    """The page as a file, in light; whatever goes wrong on it fails the test."""
+    with test_browser.tab(browser, folder.as_uri() + "/") as (page, faults):
+        page.goto((folder / "page.html").as_uri())
+        yield page
+        assert faults == []
+
+
+def tool(page, name, call):
+    """The value of a call of the figure's own functions."""
+    return page.evaluate(f"document.getElementById('wganlab-{name}').wganlab.{call}")
+
+
+def read(page, name):
+    """What a figure reads out: {name: text}."""
+    return page.eval_on_selector_all(
+        f"#wganlab-{name} [data-name]",
+        "cells => Object.fromEntries(cells.map(c => [c.dataset.name, c.textContent]))",
+    )
+
+
+def number(text):
+    """A number as a reader takes it: 0.5, −1, ∞, 3 · 10⁻⁴, "ln 2 = 0.6931"."""
+    text = text.rpartition("= ")[2].replace("−", "-").replace("∞", "inf")
+    mantissa, _, power = text.partition(" · 10")
+    return float(mantissa) * 10.0 ** int(power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")) or 0)
+
+
+def press(page, selector, *keys):
+    page.locator(selector).focus()
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def spoken(page, name):
+    return page.locator(f"#wganlab-{name} output").text_content()
+
+
+@in_browser
+def test_stills_give_way_and_figures_do_not_disturb_each_other(page):
+    assert page.locator(".interactive-figure > img:visible").count() == 0
+    others = {name: read(page, name) for name in ("parallel_lines", "piles", "entropic_plan")}
+    press(page, "#wganlab-two_normals-mean", "ArrowRight")
+    assert {name: read(page, name) for name in others} == others
+    ids = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
+    assert len(ids) == len(set(ids))
+
+
+@in_browser
+def test_what_takes_the_focus_keeps_its_keys_in_jupyterlab(page):
+    """Its shortcuts pass over an element that has this attribute itself; a parent's does not help."""
+    inside = ".interactive-figure :is(input, button, [tabindex])"
+    assert page.locator(inside).count() == 4 + 4 + 8
+    assert page.locator(f"{inside}:not([data-lm-suppress-shortcuts])").count() == 0
+
+
+@in_browser
+def test_without_scripts_there_is_the_still(browser, folder):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((folder / "page.html").as_uri())
+    assert page.locator(".interactive-figure > img:visible").count() == len(interactive.FIGURES)
+    context.close()
+
+
+@in_browser
+def test_a_script_that_fails_leaves_the_still(browser, tmp_path):
+    html = shown("piles").html.replace("function solve", "function solved", 1)
+    (tmp_path / "page.html").write_text(PAGE.format(html), encoding="utf-8")
+    with test_browser.tab(browser, tmp_path.as_uri() + "/") as (page, faults):
+        page.goto((tmp_path / "page.html").as_uri())
+        assert page.locator(".interactive-figure > img:visible").count() == 1
+        assert len(faults) == 1
+
+
+TEXTS = """() => [...document.querySelectorAll(".interactive-figure svg text")].map(text => {
+    const picture = text.ownerSVGElement, outer = picture.getBoundingClientRect();
+    const box = text.getBoundingClientRect(), scale = outer.width / picture.viewBox.baseVal.width;
+    return [text.textContent, parseFloat(getComputedStyle(text).fontSize) * scale,
+            box.left >= outer.left - 1 && box.right <= outer.right + 1]; })"""
+SPILL = """() => [...document.querySelectorAll(".interactive-figure :is(.readouts > div, .controls, p)")]
+    .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"""
+
+
+@in_browser
+@pytest.mark.parametrize("mode", test_browser.MODES)
+def test_nothing_overflows_and_all_can_be_read(browser, folder, mode):
+    with test_browser.tab(browser, folder.as_uri() + "/", mode) as (page, faults):
+        page.goto((folder / "page.html").as_uri())
+        for width in (page.viewport_size["width"], 360, 620):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate(test_browser.FAULTS) == []
+            texts = page.evaluate(TEXTS)
+            assert [text for text, size, _ in texts if size < 11] == []
+            assert [text for text, _, inside in texts if not inside] == []
+            spill = page.evaluate(SPILL)
+            assert spill == []
+            lengths = page.eval_on_selector_all(
+                "input", "all => all.map(e => e.getBoundingClientRect().width)"
+            )
+            assert min(lengths) > 120
+        assert faults == []
+
+
+# two_normals
+
+
+def by_quadrature(mean, std):
+    p, q = norm(0, 1), norm(mean, std)
+    ends = min(-12, mean - 12 * std), max(12, mean + 12 * std)
+
+    def integral(f):
+        return quad(f, *ends, limit=800, epsabs=1e-13, points=[0, mean])[0]
+
+    def entropy(a, b):  # integrand of KL from the mixture, by logarithms
+        return lambda x: a.pdf(x) * (a.logpdf(x) - np.logaddexp(a.logpdf(x), b.logpdf(x)) + math.log(2)) / 2
+
+    return {
+        "pq": integral(lambda x: p.pdf(x) * (p.logpdf(x) - q.logpdf(x))),
+        "qp": integral(lambda x: q.pdf(x) * (q.logpdf(x) - p.logpdf(x))),
+        "js": integral(entropy(p, q)) + integral(entropy(q, p)),
+        "tv": integral(lambda x: abs(p.pdf(x) - q.pdf(x)) / 2),
+    }
+
+
+@in_browser
+@pytest.mark.parametrize(
+    ("mean", "std"), [(0.0, 2.0), (1.0, 1.0), (0.0, 1.0), (2.0, 0.5), (-2.0, 2.5), (-1.3, 0.7)]
+)
+def test_normals_against_quadrature(page, mean, std):
+    press(page, "#wganlab-two_normals-mean", "Home", *["ArrowRight"] * round((mean + 2) * 10))
+    press(page, "#wganlab-two_normals-std", "Home", *["ArrowRight"] * round((std - 0.5) * 10))
+    theory = by_quadrature(mean, std)
+    assert theory["pq"] == pytest.approx(math.log(std) + (1 + mean**2) / (2 * std**2) - 0.5, abs=1e-9)
+    for key, text in read(page, "two_normals").items():
+        assert number(text) == pytest.approx(theory[key], abs=5.1e-5), key
+    exact = tool(page, "two_normals", f"solve({mean}, {std})")
+    for key, tolerance in {"pq": 1e-9, "qp": 1e-9, "js": 1e-9, "tv": 1e-5}.items():
+        assert exact[key] == pytest.approx(theory[key], abs=tolerance), key
+
+
+@in_browser
+def test_normals_agree_with_the_package_on_a_grid(page):
+    x = np.linspace(-25, 25, 40_001)
+    p, q = norm.pdf(x), norm.pdf(x, 1.0, 2.0)
+    p, q = p / p.sum(), q / q.sum()
+    found = tool(page, "two_normals", "solve(1, 2)")
+    assert found["pq"] == pytest.approx(divergences.kl(p, q), abs=1e-8)
+    assert found["js"] == pytest.approx(divergences.js(p, q), abs=1e-8)
+    assert found["tv"] == pytest.approx(divergences.tv(p, q), abs=1e-6)
+
+
+@in_browser
+def test_normals_start_unequal_and_a_button_makes_them_equal(page):
+    start = read(page, "two_normals")
+    assert (start["pq"], start["qp"]) == ("0.3181", "0.8069")
+    page.get_by_role("button", name="equal widths", exact=True).click()
+    equal = read(page, "two_normals")
+    assert (equal["pq"], equal["qp"]) == ("0.5000", "0.5000")
+    page.get_by_role("button", name="unequal widths").click()
+    assert read(page, "two_normals") == start
+
+
+@in_browser
+def test_the_spoken_line_waits_until_the_reader_rests(page):
+    page.evaluate("""() => { window.heard = [];
+        const line = document.querySelector("#wganlab-two_normals output");
+        new MutationObserver(() => heard.push(line.textContent)).observe(line, { childList: true }); }""")
+    page.wait_for_timeout(1000)
+    page.evaluate("heard.length = 0")
+    press(page, "#wganlab-two_normals-mean", *["ArrowRight"] * 8)
+    page.wait_for_function("heard.length > 0")
+    page.wait_for_timeout(300)
+    values = read(page, "two_normals")
+    assert page.evaluate("heard") == [
+        f"KL of p from q {values['pq']}, KL of q from p {values['qp']}, JS {values['js']}, TV {values['tv']}."
+    ]
+
+
+# parallel_lines
+
+
+@in_browser
+@pytest.mark.parametrize("theta", [-1.0, -0.5, -0.01, 0.0, 0.01, 0.3, 1.0])
+def test_lines_against_the_package(page, theta):
+    if theta == 1:
+        press(page, "#wganlab-parallel_lines-theta", "End")
+    else:  # from -1 or from 0.5, whichever is nearer
+        keys = ["Home", *["ArrowRight"] * round(100 * (theta + 1))] if theta < -0.2 else []
+        keys += ["ArrowLeft"] * round(100 * (0.5 - theta)) if theta >= -0.2 else []
+        press(page, "#wganlab-parallel_lines-theta", *keys)
+    height = (np.arange(10) + 0.5) / 10
+    x, x_fake = (np.column_stack([np.full(10, at), height]) for at in (0.0, theta))
+    points, index = np.unique(np.vstack([x, x_fake]), axis=0, return_inverse=True)
+    p, q = (np.bincount(half, minlength=len(points)) / 10 for half in np.split(index.ravel(), 2))
+    theory = {
+        "w1": transport.emd(x, x_fake).distance,
+        "js": divergences.js(p, q),
+        "tv": divergences.tv(p, q),
+        "kl": divergences.kl(p, q),
+    }
+    for key, text in read(page, "parallel_lines").items():
+        assert number(text) == pytest.approx(theory[key], abs=5e-5), key
+    assert tool(page, "parallel_lines", f"solve({theta})") == pytest.approx(theory, abs=1e-12)
+    assert (
+        page.locator("#wganlab-parallel_lines-theta").get_attribute("aria-valuetext") == f"theta {theta:.2f}"
+    )
+
+
+# piles
+
+pile = "#wganlab-piles [aria-label='{}, place {}']".format
+
+
+def shown_piles(page):
+    values = page.eval_on_selector_all(
+        "#wganlab-piles [role=slider]", "all => all.map(e => [e.ariaLabel[0], Number(e.ariaValueNow)])"
+    )
+    return tuple([value for name, value in values if name == law] for law in "PQ")
+
+
+def random_piles(count):
+    rng = np.random.default_rng(20)
+    while count:
+        p, q = rng.integers(0, 10, (2, 4))
+        if p.sum() and p.sum() == q.sum():
+            count -= 1
+            yield p, q
+
+
+@in_browser
+def test_fifty_configurations_against_the_exact_solver(page):
+    place = np.arange(4.0)
+    for p, q in random_piles(50):
+        tool(page, "piles", f"set({p.tolist()}, {q.tolist()})")
+        values = {key: number(text) for key, text in read(page, "piles").items()}
+        exact = transport.emd(place, place, p, q)
+        assert values["cost"] == pytest.approx(exact.cost, abs=1e-9)
+        assert values["dual"] == values["cost"]
+        assert values["gap"] == 0
+        assert values["w1"] == pytest.approx(
+            transport.wasserstein_1d(place, place, p / p.sum(), q / q.sum()), abs=5.1e-5
+        )
+        found = tool(page, "piles", f"solve({p.tolist()}, {q.tolist()})")
+        plan, phi, psi = (np.array(found[key]) for key in ("plan", "phi", "psi"))
+        C = np.abs(place[:, None] - place)
+        assert (plan >= 0).all()
+        assert plan.sum(1).tolist() == p.tolist()
+        assert plan.sum(0).tolist() == q.tolist()
+        assert (plan * C).sum() == found["cost"] == p @ phi + q @ psi
+        assert (phi[:, None] + psi <= C).all()
+        assert np.abs(found["flow"]).sum() == found["cost"]
+        assert found["flow"] == transport.cumulative_flow(p, q)[1:-1].tolist()
+        stage = p.copy()
+        for move in found["moves"]:
+            stage[move["i"]] -= move["mass"]
+            stage[move["j"]] += move["mass"]
+            assert (stage >= 0).all()
+            assert (stage <= 9).all()
+        assert stage.tolist() == q.tolist()
+
+
+@in_browser
+def test_the_plan_that_is_drawn_is_the_plan_that_is_solved(page):
+    cells = page.eval_on_selector(
+        "#wganlab-piles svg[aria-label^='The plan as a matrix']", "e => e.ariaLabel"
+    )
+    assert cells == "The plan as a matrix. Rows: 1 2 0 0; 0 0 2 0; 0 0 1 0; 0 0 1 3."
+    assert (
+        page.locator("#wganlab-piles .note").text_content()
+        == "Moves: 2 from 1 to 2, 2 from 2 to 3, 1 from 4 to 3."
+    )
+
+
+@in_browser
+def test_unequal_and_empty_totals_are_refused(page):
+    press(page, pile("Q", 1), "ArrowUp")
+    assert set(read(page, "piles").values()) == {"–"}
+    note = page.locator("#wganlab-piles .note")
+    assert note.text_content() == (
+        "Transport needs equal totals, but P has 10 shovelfuls and Q has 11. "
+        "Add 1 to P, or take as many from Q."
+    )
+    assert page.get_by_role("button", name="play the moves").is_disabled()
+    assert tool(page, "piles", "solve([1, 0], [1, 1]).cost") is None
+    tool(page, "piles", "set([0, 0, 0, 0], [0, 0, 0, 0])")
+    assert note.text_content().startswith("Transport needs a positive total, but P and Q both have 0")
+    assert set(read(page, "piles").values()) == {"–"}
+    page.get_by_role("button", name="reset").click()
+    assert shown_piles(page) == (P.tolist(), Q.tolist())
+    assert read(page, "piles")["cost"] == "5"
+
+
+@in_browser
+def test_piles_by_keyboard(page):
+    first = pile("P", 1)
+    keys = {"ArrowUp": 4, "ArrowRight": 5, "ArrowDown": 4, "ArrowLeft": 3, "PageUp": 6, "End": 9, "Home": 0}
+    for key, value in [*keys.items(), ("ArrowDown", 0), ("PageUp", 3), ("PageDown", 0), ("ArrowUp", 1)]:
+        press(page, first, key)
+        assert page.locator(first).get_attribute("aria-valuenow") == str(value), key
+    assert page.locator(first).get_attribute("aria-valuetext") == "1 shovelful"
+    press(page, pile("P", 2), "ArrowUp", "ArrowUp")
+    assert shown_piles(page) == ([1, 4, 1, 4], Q.tolist())
+    assert number(read(page, "piles")["cost"]) == transport.emd(range(4), range(4), [1, 4, 1, 4], Q).cost
+
+
+@in_browser
+def test_piles_by_mouse(page):
+    """Down by two shovelfuls, sideways out of the pile, and far above the highest."""
+    bar = page.locator(pile("P", 4))
+    bar.scroll_into_view_if_needed()
+    box = bar.bounding_box()
+    shovelful = 21 * page.locator("#wganlab-piles .yard").bounding_box()["height"] / 274
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 50, y + 2 * shovelful, steps=5)
+    assert shown_piles(page) == ([3, 2, 1, 2], Q.tolist())
+    page.mouse.move(x, y - 30 * shovelful)
+    assert shown_piles(page)[0][3] == 9
+    page.mouse.move(x, y - shovelful)
+    page.mouse.up()
+    page.mouse.move(x, y + 4 * shovelful)
+    assert shown_piles(page) == ([3, 2, 1, 5], Q.tolist())
+
+
+@in_browser
+def test_piles_by_touch(browser, folder):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.goto((folder / "page.html").as_uri())
+    bar = page.locator(pile("Q", 3))
+    bar.scroll_into_view_if_needed()
+    box = bar.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    shovelful = 21 * page.locator("#wganlab-piles .yard").bounding_box()["height"] / 274
+    at, session = page.evaluate("scrollY"), context.new_cdp_session(page)
+    for kind, *down in [("touchStart", 0), ("touchMove", 1), ("touchMove", 3), ("touchEnd",)]:
+        points = [{"x": x, "y": y + k * shovelful} for k in down]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_timeout(100)  # moves arrive once a frame
+    assert shown_piles(page) == (P.tolist(), [1, 2, 1, 3])
+    assert page.evaluate("scrollY") == at  # the page stays while a pile is dragged
+    context.close()
+
+
+@in_browser
+def test_the_moves_are_played(page):
+    page.clock.install()
+    note, button = page.locator("#wganlab-piles .note"), page.locator("#wganlab-piles button").first
+    rest = note.text_content()
+    button.click()
+    heard = [note.text_content()]
+    for _ in range(2):
+        page.clock.run_for(1800)
+        heard.append(note.text_content())
+    assert heard == [
+        "Move 1 of 3: 2 from 2 to 3, which costs 2. So far 2.",
+        "Move 2 of 3: 2 from 1 to 2, which costs 2. So far 4.",
+        "Move 3 of 3: 1 from 4 to 3, which costs 1. P is now Q, for 5 in all.",
+    ]
+    numbers = page.eval_on_selector_all(
+        "#wganlab-piles .pile text", "all => all.map(e => Number(e.textContent))"
+    )
+    assert numbers == [*Q, *Q]
+    assert shown_piles(page) == (P.tolist(), Q.tolist())
+    page.clock.run_for(4000)
+    assert note.text_content() == rest
+    assert button.text_content() == "play the moves"
+    button.click()
+    press(page, pile("P", 1), "ArrowUp")  # a change stops the play
+    page.clock.run_for(9000)
+    assert "needs equal totals" in note.text_content()
+
+
+@in_browser
+def test_little_motion_means_one_move_a_press(browser, folder):
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    page.goto((folder / "page.html").as_uri())
+    note, button = page.locator("#wganlab-piles .note"), page.locator("#wganlab-piles button").first
+    for k in (1, 2, 3):
+        button.click()
+        assert note.text_content().startswith(f"Move {k} of 3")
+        assert page.locator("#wganlab-piles .playing").count() == 0
+    assert button.text_content() == "show the start"
+    page.wait_for_timeout(500)
+    assert note.text_content().startswith("Move 3 of 3")
+    button.click()
+    assert note.text_content().startswith("Moves: ")
+    context.close()
+
+
+# entropic_plan
+
+
+@in_browser
+@pytest.mark.parametrize("k", [60, 40, 20, 0])
+def test_entropic_plan_against_pot(page, k):
+    press(page, "#wganlab-entropic_plan-epsilon", "Home", *["ArrowRight"] * k)
+    epsilon = 0.001 * 10 ** (k / 20)
+    C = (places[:, None] - places) ** 2
+    theory = ot.sinkhorn(*laws, C, epsilon, method="sinkhorn_log", numItermax=100_000, stopThr=1e-13)
+    found = tool(page, "entropic_plan", f"solve({epsilon!r})")
+    plan = np.array(found["plan"])
+    assert np.abs(plan - theory).max() < 1e-8
+    off = max(np.abs(plan.sum(1) - laws[0]).sum(), np.abs(plan.sum(0) - laws[1]).sum())
+    assert off == pytest.approx(found["error"], abs=1e-14)
+    assert off <= 1e-9
+    least = transport.emd_from_cost(C, *laws).cost
+    assert tool(page, "entropic_plan", "least") == pytest.approx(least, abs=1e-12)
+    values = read(page, "entropic_plan")
+    assert number(values["cost"]) == pytest.approx((theory * C).sum(), abs=5.1e-5)
+    assert number(values["least"]) == pytest.approx(least, abs=5.1e-5)
+    assert number(values["error"]) == pytest.approx(off, rel=0.5)
+    assert int(values["iterations"]) == found["iterations"]
+    excess = (theory * C).sum() - least
+    if excess < 1e-8:
+        assert values["excess"] == "below 10⁻⁸"
+    else:
+        assert number(values["excess"]) == pytest.approx(excess, abs=max(5.1e-5, excess / 10))
+
+
+@in_browser
+def test_entropic_cost_falls_to_the_least_one(page):
+    costs = [
+        tool(page, "entropic_plan", f"solve({epsilon}).cost") for epsilon in (1, 0.3, 0.1, 0.03, 0.01, 0.003)
+    ]
+    assert (np.diff(costs) < 0).all()
+    assert costs[-1] >= transport.wasserstein_1d(places, places, *laws, p=2) ** 2 - 1e-9
+
+
+@in_browser
+def test_heat_map_shows_the_plan(page):
+    opacity = page.eval_on_selector_all(
+        "#wganlab-entropic_plan rect[fill-opacity]",
+        "all => all.map(e => Number(e.getAttribute('fill-opacity')))",
+    )
+    plan = np.array(tool(page, "entropic_plan", "solve(0.1).plan"))
+    assert np.abs(np.array(opacity).reshape(24, 24) ** 2 - plan / plan.max()).max() < 2e-3
