@@ -145,12 +145,12 @@ def sinkhorn(
     without the entropy, ``phi`` and ``psi`` are feasible for transport itself, and ``gap`` is the proved
     bound on how far ``cost`` lies above the least one: small for a small epsilon. Masses and errors as
     in ``emd_from_cost``; also ``InputError`` for an epsilon that is not positive and finite, and
-    ``SolverError`` with the error of the marginals if they are not reached. Cost: n m times the
-    iterations, which grow as 1/epsilon and more.
+    ``SolverError`` with the error of the marginals if they are not reached. Cost: some tens of turns of
+    order n m and n^3 (Newton's step), more for an epsilon below 1e-5 of the largest cost.
     Source: Cuturi 2013.
 
     >>> found = sinkhorn([[0.0, 1.0], [1.0, 0.0]], epsilon=0.5)  # off the diagonal: 1/(1 + e^2)
-    >>> round(found.cost - 1 / (1 + math.exp(2)), 9)
+    >>> abs(round(found.cost - 1 / (1 + math.exp(2)), 9))
     0.0
     """
     matrix, epsilon = as_float64(cost, "cost", 2), as_epsilon(epsilon)
@@ -163,7 +163,7 @@ def sinkhorn(
     def solver(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
         f, g = entropic_potentials(cost, a, b, unit_epsilon, iterations=iterations)
         plan = feasible(entropic_plan(cost, a, b, f, g, unit_epsilon), a, b)
-        psi = (cost - f[:, None]).min(axis=0)
+        psi = (cost - f[:, None])[a > 0].min(axis=0)  # points without mass must not lower the bound
         return plan, (cost - psi).min(axis=1), psi
 
     a, b = as_masses(a, n, "a"), as_masses(b, m, "b")
@@ -193,7 +193,7 @@ def sinkhorn_divergence(
     x (n, d), y (m, d) and the cost :math:`\|x_i - y_j\|^p`, 1 <= p <= 2; ``epsilon`` has its unit. Masses
     are divided by their total. The value is >= 0, and 0 only for equal laws; for a small epsilon it
     tends to :math:`W_p^p`. Raises as ``emd`` and ``sinkhorn`` do.
-    Source: Feydy et al. 2019, equation 3 and theorem 1.
+    Source: Feydy et al. 2019.
 
     >>> round(sinkhorn_divergence([[0.0, 0.0]], [[3.0, 4.0]], epsilon=1.0), 9)
     5.0

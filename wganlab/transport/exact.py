@@ -85,7 +85,9 @@ def certify(cost, a, b, plan, phi, psi) -> tuple[float, float]:
         raise SolverError("The solver returned a plan or potentials that are not finite and >= 0.")
     off = max(np.abs(plan.sum(1) - a).max(), np.abs(plan.sum(0) - b).max())
     value = float(np.vdot(plan, cost))
-    slack = float((cost - phi[:, None] - psi).min())
+    slack = cost - phi[:, None]
+    slack -= psi  # in place: a fresh matrix costs more than the subtraction
+    slack = float(slack.min())
     gap = abs(value - float(a @ phi + b @ psi + min(0.0, slack)))
     if max(off, gap, -slack) > TOLERANCE:
         raise SolverError(
@@ -126,7 +128,7 @@ def linear_program(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
 
 def scale_of(cost: np.ndarray) -> float:
     """The largest absolute cost, in which everything is measured; 1 if all are 0."""
-    return float(np.abs(cost).max()) or 1.0
+    return float(max(cost.max(), -cost.min())) or 1.0
 
 
 def solve(
@@ -142,7 +144,8 @@ def solve(
         raise InputError("The total cost underflows float64. Scale the costs or masses up.")
     small, large = sorted((scale, mass))  # in this order no digit is lost to a small factor
     with np.errstate(over="ignore"):  # checked in the next line
-        total, plan, phi, psi = value * large * small, plan * mass, phi * scale, psi * scale
+        plan *= mass
+        total, phi, psi = value * large * small, phi * scale, psi * scale
     if not (math.isfinite(total) and np.isfinite(phi).all() and np.isfinite(psi).all()):
         raise InputError("The total cost or a potential overflows float64. Scale the costs or masses down.")
     plan, phi, psi = (as_kind(array, like) for array in (plan, phi, psi))
