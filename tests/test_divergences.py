@@ -172,6 +172,34 @@ def test_inputs_stay_as_they_are():
     assert q.tolist() == [0.25, 0.75]
 
 
+@pytest.mark.parametrize("divergence", [kl, js, tv, js_distance])
+def test_short_numbers_are_laws_up_to_their_rounding(divergence):
+    """0.1 + 0.2 + 0.7 in float32, the usual kind of a tensor, is 1 - 7e-9."""
+    p, q = torch.tensor([0.1, 0.2, 0.7]), torch.tensor([0.3, 0.3, 0.4])
+    exact = divergence([0.1, 0.2, 0.7], [0.3, 0.3, 0.4])
+    assert divergence(p, q) == pytest.approx(exact, abs=1e-7)
+    assert divergence(p.numpy(), [0.3, 0.3, 0.4]) == pytest.approx(exact, abs=1e-7)
+    assert divergence(p.half(), q.half()) == pytest.approx(exact, abs=1e-3)
+    scores = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0))
+    p, q = torch.softmax(scores, 1)
+    v, w = p.double().numpy(), q.double().numpy()
+    root = jensenshannon(v, w)
+    expected = {kl: entropy(v, w), js: root**2, tv: np.abs(v - w).sum() / 2, js_distance: root}[divergence]
+    assert divergence(p, q) == pytest.approx(expected, rel=1e-6)
+    for off in (p * (1 + 2e-6), p.double() * (1 + 2e-9)):
+        with pytest.raises(InputError, match="must sum to 1.*Divide it by its sum, in float64"):
+            divergence(off, q)
+
+
+def test_tv_is_at_most_1():
+    assert tv([1 + 9e-10, 0], [0, 1 + 9e-10]) == 1
+
+
+def test_a_base_may_be_of_any_kind():
+    for base in (2, 2.0, np.float32(2), np.int64(2)):
+        assert js([1, 0], [0, 1], base=base) == 1
+
+
 BAD = {
     "nan": ([math.nan, 1], "'p' must be finite, but entry \\(0,\\) is nan"),
     "inf": ([0, math.inf], "'p' must be finite, but entry \\(1,\\) is inf"),
@@ -281,6 +309,14 @@ BAD_DENSITIES = {
         "but gives 0. .* narrow it if the density is a thin peak",
     ),
     "nan": (lambda x: math.nan, (0, 1), "'log_p' must be finite or -inf, but at .* it is nan"),
+    "not a function": ([0.5, 0.5], (0, 1), "'log_p' must be a function .* 'list' object is not callable"),
+    "wants a tensor": (
+        torch.distributions.Normal(0.0, 1.0).log_prob,
+        (0, 1),
+        "'log_p' must be a function that maps a float to the log of a density, but at .* must be a Tensor",
+    ),
+    "vector": (lambda x: np.array([0.0]), (0, 1), r"'log_p' must be a non-empty number, got shape \(1,\)"),
+    "ln 0": (lambda x: math.log(x - x), (0, 1), "'log_p' must be a function .* but at"),
     "pole inside": (lambda x: math.inf, (0, 1), "'log_p' must be finite or -inf, but at .* it is inf"),
 }
 
@@ -295,6 +331,17 @@ def test_refuses_what_is_no_density(divergence, log_p, support, message):
 def test_an_infinite_integral_is_not_a_number():
     with pytest.raises(SolverError, match="it is infinite, or"):
         kl_density(cauchy.logpdf, norm.logpdf, LINE)
+
+
+def test_an_integral_beyond_float64_is_neither_a_number_nor_a_warning():
+    """-p ln q = 1/x on (0, 1], where the sums of the quadrature overflow."""
+    with pytest.raises(SolverError, match="it is infinite, or"):
+        kl_density(lambda x: 0.0, lambda x: -1 / x if x else -math.inf, (0, 1))
+
+
+def test_a_density_may_be_a_tensor_with_a_graph():
+    weight = torch.tensor(0.0, requires_grad=True)
+    assert kl_density(lambda x: weight, lambda x: 0 * weight, (0, 1)) == 0
 
 
 def test_too_much_of_q_or_too_little_for_js():
@@ -383,7 +430,10 @@ def test_extreme_values_kinds_and_certainties():
     assert torch.is_tensor(optimal_discriminator(torch.tensor([0.5]), [0.5]))
     assert gan_value([1.0, 0.0], [1, 0], [0, 1]) == 0.0
     assert gan_value([0.0, 0.0], [1, 0], [0, 1]) == -math.inf
-    assert gan_value(torch.tensor([0.5, 0.5], requires_grad=True), [1, 0], [0, 1]) == -2 * math.log(2)
+    for dtype in (torch.float32, torch.bfloat16):
+        D = torch.tensor([0.5, 0.5], requires_grad=True, dtype=dtype)
+        assert gan_value(D, [1, 0], [0, 1]) == -2 * math.log(2)
+    assert optimal_discriminator([0.5], [0.5], real_label=torch.tensor(0.5)).tolist() == [0.25]
 
 
 @pytest.mark.parametrize(
@@ -396,6 +446,19 @@ def test_extreme_values_kinds_and_certainties():
             r"Labels must lie in \[0, 1\], got 1.1",
         ),
         (lambda: optimal_discriminator([math.nan], [0.5]), "'p' must be finite"),
+        (
+            lambda: optimal_discriminator([1.0], [0.5], real_label="0.9"),
+            "'real_label' must be .* real numbers",
+        ),
+        (
+            lambda: optimal_discriminator([1.0], [0.5], fake_label=[0.1, 0.2]),
+            "'fake_label' must be a .* number",
+        ),
+        (lambda: gan_value([[1], [1, 2]], [0.5, 0.5], [0.5, 0.5]), "'D' must be an array of real numbers"),
+        (
+            lambda: gan_value(np.ma.masked_equal([0.5, 0.2], 0.2), [0.5, 0.5], [0.5, 0.5]),
+            "'D' .* masked entries",
+        ),
         (lambda: gan_value([0.5], [0.5, 0.5], [0.5, 0.5]), "one value a point, so shape"),
         (
             lambda: gan_value([0.5, 1.5], [0.5, 0.5], [0.5, 0.5]),

@@ -151,6 +151,25 @@ def test_what_has_not_converged_is_no_number():
         sinkhorn(cost, epsilon=0.01, iterations=3)
 
 
+@pytest.mark.parametrize("iterations", [0, -1, 1.5, None, "many"])
+def test_iterations_are_a_number(iterations):
+    with pytest.raises(InputError, match="'iterations' must be a whole number >= 1, got"):
+        sinkhorn([[0.0, 1.0]], epsilon=1.0, iterations=iterations)
+
+
+def test_newtons_system_has_the_size_of_the_smaller_law(monkeypatch):
+    """So that many points against few cost neither the memory nor the time of many against many."""
+    rng, sizes, honest = np.random.default_rng(0), [], entropic.newton_step
+    monkeypatch.setattr(
+        entropic, "newton_step", lambda plan, a, scale: sizes.append(len(a)) or honest(plan, a, scale)
+    )
+    cost = ground_cost(rng.normal(size=(40, 2)), rng.normal(size=(3, 2)), 1)
+    tall, wide = sinkhorn(cost, epsilon=0.05), sinkhorn(cost.T, epsilon=0.05)
+    assert set(sizes) == {3}
+    np.testing.assert_allclose(tall.plan, wide.plan.T, atol=1e-12)
+    assert tall.gap == pytest.approx(wide.gap, abs=0.05)
+
+
 def test_a_solver_that_lies_is_caught(monkeypatch):
     honest = entropic.feasible
     for lie in (lambda plan: plan * 1.001, lambda plan: plan - 1e-6, lambda plan: np.roll(plan, 1, 0) * 0.9):

@@ -78,6 +78,7 @@ def test_data_arrive_as_they_are():
             "no interactive figure 'pile'. Take one of: two_normals, parallel_lines, piles",
         ),
         ("piles", {"label": "  "}, "label of a figure must say what it shows, but it is empty. Write"),
+        ("piles", {"label": None}, "label of a figure must say what it shows"),
         ("piles", {"data": None}, "'piles' draws the data: P, Q. Got: nothing."),
         ("piles", {"data": {"P": [1]}}, "'piles' draws the data: P, Q. Got: P."),
         ("two_normals", {"data": {"x": 1}}, "'two_normals' draws the data: nothing. Got: x."),

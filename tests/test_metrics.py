@@ -39,6 +39,8 @@ def test_closed_forms_of_the_frechet_distance():
         1 + 4, abs=1e-12
     )
     point = np.zeros((2, 2))
+    with pytest.raises(InputError, match="overflows float64. Scale the means and covariances down"):
+        frechet_distance(1e200, 1.0, -1e200, 1.0)
     assert frechet_distance([3, 4], point, [0, 0], point) == pytest.approx(25, abs=1e-12)
     assert frechet_distance([0, 0], point, [0, 0], eye) == pytest.approx(2, abs=1e-12)
 
@@ -198,7 +200,7 @@ def test_exact_w1_refuses():
         exact_w1(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros((3, 1)))
     with pytest.raises(InputError, match=r"got \(2,\), \(2,\), \(2,\)"):
         exact_w1([0.0, 1.0], [0.0, 1.0], [0.0, 1.0])
-    with pytest.raises(InputError, match=r"'y' must be finite, but entry \(0, 0\) is nan"):
+    with pytest.raises(InputError, match=r"'fake' must be finite, but entry \(0, 0\) is nan"):
         exact_w1([[0.0]], [[0.0]], [[math.nan]])
 
 

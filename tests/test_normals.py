@@ -29,6 +29,17 @@ def test_closed_forms():
     )  # a point
 
 
+def test_covariances_of_any_scale():
+    p, q = np.array([[1.0, 1.0], [1.0, 1.0]]), np.diag([1.0, 0.0])
+    one = gaussian_w2([0, 0], p, [0, 0], q)
+    for scale in (1e-320, 1e-300, 1e300, 1e308):
+        found = gaussian_w2([0, 0], p * scale, [0, 0], q * scale)
+        assert found / math.sqrt(scale) == pytest.approx(one, rel=1e-3 if scale < 1e-308 else 1e-12)
+    assert gaussian_w2(0.0, 1.7e308, 0.0, 1.7e308) == 0
+    with pytest.raises(InputError, match="without negative eigenvalues; the smallest one is -1e"):
+        gaussian_w2([0, 0], -1e308 * np.eye(2), [0, 0], np.eye(2))
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 def test_pot_and_the_laws_of_a_distance(seed, d):

@@ -33,7 +33,7 @@ def test_closed_forms(function, low, high, truth):
     [lambda x: 1.0, lambda x: 1 / (1 + abs(x)), lambda x: 1 / x if x else 0.0],
     ids=["constant", "1/x far out", "1/x at 0"],
 )
-def test_a_divergent_integral_is_refused(function):
+def test_a_divergent_integral_on_the_half_line_is_refused(function):
     with pytest.raises(SolverError, match="is not known to 1e-09: it is infinite, or"):
         integral(lambda x: np.array([function(x)]), 0.0, INF)
 
@@ -42,3 +42,8 @@ def test_a_divergent_integral_is_refused(function):
 def test_an_interval_is_two_numbers_in_order(bad):
     with pytest.raises(InputError, match="'support' must be an interval"):
         interval(bad)
+
+
+def test_a_divergent_integral_between_finite_ends_is_refused():
+    with pytest.raises(SolverError, match="it is infinite, or"):
+        integral(lambda x: np.array([max(x, 1e-150) ** -2]), 0.0, 1.0)

@@ -79,6 +79,14 @@ def test_the_same_directions_at_each_call_unless_asked():
         (lambda: sliced_wasserstein([0.0], [1.0], projections=2.5), "a number >= 1 or rows"),
         (lambda: sliced_wasserstein([0.0], [1.0], projections=AXES), "non-zero rows of length 1"),
         (lambda: sliced_wasserstein([0.0], [1.0], projections=[[0.0]]), "non-zero rows of length 1"),
+        (lambda: sliced_wasserstein([0.0], [1.0], projections=[[1.0], [1.0, 2.0]]), "array of real numbers"),
+        (lambda: sliced_wasserstein([0.0], [1.0], projections=None), "'projections' must be"),
+        (
+            lambda: sliced_wasserstein([0.0], [1.0], rng=torch.Generator()),
+            "'rng' must be a generator of numpy",
+        ),
+        (lambda: sliced_wasserstein([0.0], [1.0], rng=-1), "or a seed >= 0, got -1"),
+        (lambda: sliced_wasserstein([[1.7e308] * 2], [[0.0] * 2]), "projections overflow float64. Scale"),
         (lambda: sliced_wasserstein([math.nan], [1.0]), "'x' must be finite"),
         (lambda: sliced_wasserstein([0.0], [1.0], [1.0], [2.0]), "equal total masses"),
     ],
@@ -119,6 +127,13 @@ def test_sample_w1_against_the_constant_and_a_loop():
     assert found.error == pytest.approx(np.std(loop, ddof=1) / math.sqrt(5), rel=1e-12)
 
 
+def test_a_sampler_may_give_vectors_arrays_and_pictures():
+    rng = torch.Generator()
+    for shape in ((), (1,), (2, 3)):
+        for make in (torch.ones, np.ones):
+            assert sample_w1(lambda n, rng, make=make: make((n, *shape)), 4, rng=rng) == (0.0, 0.0)  # noqa: B023
+
+
 def test_the_floor_falls_with_n_and_grows_with_the_dimension():
     floor = {
         (n, d): sample_w1(sampling.normal(d), n, repeats=10, rng=torch.Generator().manual_seed(0)).mean
@@ -138,6 +153,7 @@ def test_the_floor_falls_with_n_and_grows_with_the_dimension():
         (lambda: bridge_constant(lambda x: x / 2, (0, 1)), "must rise from 0 to 1 .* from 0 to 0.5"),
         (lambda: bridge_constant(lambda x: x, (1, 0)), "low < high"),
         (lambda: sample_w1(sampling.normal(1), 0, rng=torch.Generator()), "n >= 1 points"),
+        (lambda: sample_w1(sampling.normal(1), "5", rng=torch.Generator()), "n >= 1 points"),
         (lambda: sample_w1(sampling.normal(1), 5, repeats=1, rng=torch.Generator()), "repeats >= 2"),
     ],
 )

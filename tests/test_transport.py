@@ -1,6 +1,8 @@
 """Exact transport against closed forms, oracles, its own laws, and solvers that are made to lie."""
 
 import math
+import os
+import subprocess
 import sys
 from fractions import Fraction
 
@@ -408,6 +410,51 @@ def test_numpy_in_numpy_out_torch_in_torch_out(solve):
     assert emd_from_cost(torch.ones(2, 2, dtype=torch.bfloat16)).cost == 1
 
 
+SHORT = {
+    "emd": lambda a, b: emd([0, 1, 2], [0, 1], a, b).cost,
+    "emd_from_cost": lambda a, b: emd_from_cost([[0, 1], [1, 0], [2, 1]], a, b).cost,
+    "emd_lp": lambda a, b: emd_lp([[0, 1], [1, 0], [2, 1]], a, b).cost,
+    "wasserstein_1d": lambda a, b: wasserstein_1d([0, 1, 2], [0, 1], a, b),
+    "sliced_wasserstein": lambda a, b: transport.sliced_wasserstein([0, 1, 2], [0, 1], a, b),
+    "cumulative_flow": lambda a, b: np.abs(np.asarray(cumulative_flow(a, np.append(b, 0)))).sum(),
+    "kantorovich_potential": lambda a, b: (
+        np.diff(kantorovich_potential([0, 1, 2], [0, 1], a, b)([1.0, 2.0]))[0] * 0.9
+    ),
+    "sinkhorn": lambda a, b: transport.sinkhorn([[0, 1], [1, 0], [2, 1]], a, b, epsilon=1e-3).cost,
+    "sinkhorn_divergence": lambda a, b: transport.sinkhorn_divergence([0, 1, 2], [0, 1], a, b, epsilon=1e-9),
+}
+
+
+@pytest.mark.parametrize("take", SHORT.values(), ids=SHORT)
+def test_totals_of_short_numbers_are_equal_up_to_their_rounding(take):
+    """0.1 + 0.2 + 0.7 in float32, the usual kind of a tensor, is 1 - 7e-9."""
+    a, b = np.array([0.1, 0.2, 0.7]), np.array([0.3, 0.7])
+    for short in (a.astype(np.float32), torch.tensor([0.1, 0.2, 0.7])):
+        assert take(short, b) == pytest.approx(0.9, abs=1e-6)
+    with pytest.raises(InputError, match="equal total masses"):
+        take(torch.tensor([0.1, 0.2, 0.7]) * (1 + 2e-6), b)
+    with pytest.raises(InputError, match="equal total masses"):
+        take(a * (1 + 2e-9), b)
+
+
+def test_the_ground_cost_takes_any_kind_and_gives_it_back():
+    for x in ([0, 1], np.array([0.0, 1.0]), torch.tensor([0.0, 1.0])):
+        found = transport.ground_cost(x, [[3.0]], 2)
+        assert type(found) is (torch.Tensor if torch.is_tensor(x) else np.ndarray)
+        assert found.tolist() == [[9.0], [4.0]]
+    with pytest.raises(InputError, match="'x' must be finite"):
+        transport.ground_cost([math.nan], [0.0], 1)
+
+
+def test_powers_may_be_of_any_kind():
+    """Roots are taken in float64, whatever kind of number p is."""
+    for p in (np.float16(3), np.float32(3), Fraction(3), 3):
+        found = emd([0.0, 1.0], [2.0, 3.5], p=p)
+        assert type(found.distance) is float
+        for distance in (found.distance, wasserstein_1d([0.0, 1.0], [2.0, 3.5], p=p)):
+            assert distance == pytest.approx(((2**3 + 2.5**3) / 2) ** (1 / 3), rel=1e-15)
+
+
 # Refusals
 
 
@@ -422,6 +469,8 @@ BAD_COSTS = {
     "complex tensor": (torch.tensor([[1j]]), "'cost' must be an array of real numbers: it is complex"),
     "text": ([["far"]], "'cost' must be an array of real numbers"),
     "none": (None, "'cost' must be"),
+    "sparse": (torch.eye(2).to_sparse(), "'cost' must be an array of real numbers: .* Sparse layout"),
+    "too large a number": ([[10**400]], "'cost' must be an array of real numbers: int too large"),
 }
 
 
@@ -541,9 +590,48 @@ def test_a_matrix_that_would_not_fit_is_refused_before_it_is_made(monkeypatch):
         emd(x, x)
     with pytest.raises(InputError, match=r"at most 10,000 entries, got 101 x 100. Use emd_from_cost"):
         emd_lp(np.zeros((101, 100)))
+    with pytest.raises(InputError, match=r"200000 and 200000 points needs"):
+        kantorovich_potential(x[:1], x)  # its steps between fake points
     monkeypatch.setattr(exact, "LARGEST_COST", 5)
     with pytest.raises(InputError, match=r"Exact transport between 2 and 3 points"):
         emd_from_cost(np.zeros((2, 3)))
+
+
+IN_4_GB = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (4 * 10**9, 4 * 10**9))
+import numpy as np
+from wganlab import transport
+from wganlab.errors import InputError
+
+points = np.zeros((200_000, 2))
+for call in (
+    lambda: transport.emd_from_cost(np.zeros((0, 0))),
+    lambda: transport.emd_from_cost(np.zeros((0, 5))),
+    lambda: transport.emd_from_cost(np.zeros((5, 0))),
+    lambda: transport.sinkhorn(np.zeros((0, 0)), epsilon=1),
+    lambda: transport.emd(points, points),
+    lambda: transport.kantorovich_potential(points, points),
+    lambda: transport.sinkhorn_divergence(points, points, epsilon=1),
+    lambda: transport.emd(points[:10_000], points[:10_000]),
+    lambda: transport.emd_from_cost(np.zeros((10_000, 10_000))),
+):
+    try:
+        print("answered", call())
+    except InputError:
+        pass
+print(transport.emd_from_cost([[2.0]]).cost, transport.emd_from_cost([[2.0] * 8]).cost)
+print(transport.emd(points, points[:1]).cost)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit is not kept")
+def test_shapes_at_the_edge_in_4_gb_of_memory():
+    """POT ends the process for 0 x 0, and where it gets no memory: refused before it is asked."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", IN_4_GB]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "2.0 2.0\n0.0\n"), done.stderr
 
 
 # Solvers that fail or lie
@@ -694,3 +782,7 @@ def test_a_potential_refuses_what_is_no_point():
     for bad in (torch.tensor([[math.nan, 0.0]]), np.array([[math.inf, 0.0]])):
         with pytest.raises(InputError, match="finite"):
             f(bad)
+    with pytest.raises(InputError, match="'z' must be an array of real numbers: it is complex"):
+        f(torch.tensor([[1j, 0.0]]))
+    with pytest.raises(InputError, match="overflows float64 there"):
+        f([[1.7e308, 1.7e308]])

@@ -7,30 +7,41 @@ from numpy.typing import ArrayLike
 from .errors import InputError
 
 
-def as_float64(values: ArrayLike, name: str, ndim: int | None) -> np.ndarray:
+def as_float64(values: ArrayLike, name: str, ndim: int | None, *, finite: bool = True) -> np.ndarray:
     """``values`` as a float64 array; raises ``InputError`` for another ndim, no entries, NaN or inf.
 
-    ``ndim=None`` takes any shape.
+    ``ndim=None`` takes any shape, ``finite=False`` NaN and infinity.
     """
-    if torch.is_tensor(values):  # first in its own precision, so that complex numbers are seen
-        values = values.detach().cpu()
-        values = values.numpy() if values.is_complex() else values.double().numpy()
     try:
+        if torch.is_tensor(values):  # first in its own precision, so that complex numbers are seen
+            values = values.detach().cpu()
+            values = values.numpy() if values.is_complex() else values.double().numpy()
         if np.iscomplexobj(values) or np.ma.is_masked(values):
             raise TypeError("it is complex" if np.iscomplexobj(values) else "it has masked entries")
         array = np.asarray(values)
         if array.dtype.kind not in "biufO":  # text and dates would be read as numbers
             raise TypeError(f"it holds {array.dtype}")
         array = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:  # ragged, sparse, 10**400
         raise InputError(f"'{name}' must be an array of real numbers: {error}.") from None
     if ndim not in (None, array.ndim) or array.size == 0:
         kind = ("number", "vector", "matrix")[ndim] if ndim is not None else "array"
         raise InputError(f"'{name}' must be a non-empty {kind}, got shape {array.shape}.")
-    if not np.isfinite(array).all():
+    if finite and not np.isfinite(array).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
         raise InputError(f"'{name}' must be finite, but entry {where} is {array[where]}.")
     return array
+
+
+def rounding(values: ArrayLike) -> float:
+    """What a total of such numbers may be off by since they are rounded: 5e-7 for float32, 9e-16 for float64.
+
+    0 for lists and integers.
+    """
+    dtype = getattr(values, "dtype", None)
+    if isinstance(dtype, torch.dtype) and dtype.is_floating_point:
+        return 4 * torch.finfo(dtype).eps
+    return 4 * float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
 
 
 def as_kind(array: np.ndarray, like: ArrayLike) -> ArrayLike:

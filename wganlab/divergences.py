@@ -2,18 +2,19 @@
 
 Weights are arrays (n,) on the same points, numpy or torch or a list. Densities are functions that return
 the *logarithm* of a density on the line, so that tails do not vanish. Natural logarithms, so the
-unit is the nat unless ``base`` says otherwise. The computation is in float64.
+unit is the nat unless ``base`` says otherwise. The computation is in float64. Weights sum to 1, to one
+part in 1e9; those of float32 or shorter up to their rounding, which is divided out.
 """
 
 import math
 from collections.abc import Callable
+from numbers import Real
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlog1py, xlogy
 
-from .arrays import as_float64, as_kind
+from .arrays import as_float64, as_kind, rounding
 from .errors import InputError
 from .quadrature import integral, interval
 
@@ -21,14 +22,20 @@ LogDensity = Callable[[float], float]
 
 
 def as_weights(weights: ArrayLike, name: str) -> np.ndarray:
-    """``weights`` as a float64 vector; raises ``InputError`` unless it is a law on n points."""
+    """``weights`` as a float64 vector; raises ``InputError`` unless it is a law on n points.
+
+    The total is 1 to 1e-9; of float32 and shorter numbers to their rounding, which is divided out.
+    """
     w = as_float64(weights, name, 1)
     if (w < 0).any():
         bad = int(np.argmax(w < 0))
         raise InputError(f"'{name}' must be non-negative, but entry {bad} is {w[bad]}.")
-    if abs(w.sum() - 1) > 1e-9:
-        raise InputError(f"'{name}' must sum to 1, but sums to {w.sum():.12g}. Divide it by its sum.")
-    return w
+    off = abs(w.sum() - 1)
+    if off > max(1e-9, rounding(weights)):
+        raise InputError(
+            f"'{name}' must sum to 1, but sums to {w.sum():.12g}. Divide it by its sum, in float64."
+        )
+    return w if off <= 1e-9 else w / w.sum()
 
 
 def two_laws(p: ArrayLike, q: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +53,7 @@ def in_base(nats: float, base: float | None) -> float:
     """``nats`` in the unit whose logarithm has base ``base``; 2 gives bits."""
     if base is None:
         return nats
-    if not (isinstance(base, int | float) and 1 < base < math.inf):
+    if not (isinstance(base, Real) and 1 < base < math.inf):
         raise InputError(f"A base of logarithms must be > 1, got {base}. Use 2 for bits.")
     return nats / math.log(base)
 
@@ -92,7 +99,7 @@ def tv(p: ArrayLike, q: ArrayLike) -> float:
     0.25
     """
     p, q = two_laws(p, q)
-    return float(np.abs(p - q).sum() / 2)
+    return min(float(np.abs(p - q).sum() / 2), 1.0)
 
 
 def js_distance(p: ArrayLike, q: ArrayLike, *, base: float | None = None) -> float:
@@ -141,12 +148,23 @@ def density(log: float) -> float:
     return math.exp(min(log, 700.0))
 
 
+def value_at(log: LogDensity, name: str, x: float) -> float:
+    """log(x) as a float; raises ``InputError`` if ``log`` cannot give one."""
+    try:
+        value = log(x)
+        return value if isinstance(value, float) else float(as_float64(value, name, 0, finite=False))
+    except (TypeError, ValueError, ArithmeticError) as error:  # InputError is a ValueError
+        raise InputError(
+            f"'{name}' must be a function that maps a float to the log of a density, but at {x:g}: {error}"
+        ) from error
+
+
 def integrate(log_p: LogDensity, log_q: LogDensity, support: tuple[float, float], term) -> np.ndarray:
     """The masses of p and q, p's mass where q is 0, and the integral of ``term(log_p, log_q)``."""
     low, high = interval(support)
 
     def at(x: float) -> np.ndarray:
-        logs = [float(log(x)) for log in (log_p, log_q)]
+        logs = [value_at(log, name, x) for log, name in ((log_p, "log_p"), (log_q, "log_q"))]
         if math.inf in logs and x in (low, high):  # a pole at the end of the support is one point
             return np.zeros(4)
         for name, value in zip(("log_p", "log_q"), logs, strict=True):
@@ -175,6 +193,8 @@ def kl_density(
     ``log_p`` and ``log_q`` map a float to the log of a density, ``-inf`` where that is 0. The support
     (low, high) may be infinite, and must hold p's mass. Raises ``InputError`` if it does not, or if
     q has more than 1; ``SolverError`` for an integral not known to 1e-9, such as a divergent one.
+    Caveat: p's mass is checked to 1e-8, q's only from above, so what less mass than that does, or a gap of q
+    narrower than a thousandth of the support, can go unseen.
 
     >>> from scipy.stats import norm
     >>> round(kl_density(norm(0, 1).logpdf, norm(0, 2).logpdf, (-math.inf, math.inf)), 9)
@@ -260,6 +280,8 @@ def optimal_discriminator(
         raise InputError(f"p and q must be values at the same points, got shapes {real.shape}, {fake.shape}.")
     if (real < 0).any() or (fake < 0).any():
         raise InputError(f"p and q must be non-negative, but hold {min(real.min(), fake.min())}.")
+    labels = (real_label, "real_label"), (fake_label, "fake_label")
+    real_label, fake_label = (float(as_float64(label, name, 0)) for label, name in labels)
     if not (0 <= real_label <= 1 and 0 <= fake_label <= 1):
         raise InputError(f"Labels must lie in [0, 1], got {real_label} for real and {fake_label} for fake.")
     largest = np.maximum(real, fake)
@@ -282,7 +304,7 @@ def gan_value(D: ArrayLike, p: ArrayLike, q: ArrayLike) -> float:
     """
     p, q = two_laws(p, q)
     read = p + q > 0
-    answers = np.asarray(D.detach().cpu() if torch.is_tensor(D) else D)
+    answers = as_float64(D, "D", None, finite=False)
     if answers.shape != p.shape:
         raise InputError(f"D must have one value a point, so shape {p.shape}, got {answers.shape}.")
     p, q, answers = p[read], q[read], as_float64(answers[read], "D", 1)

@@ -91,7 +91,7 @@ def show(name: str, still: Figure, *, label: str, data: Mapping | None = None) -
     <interactive figure two_normals>
     """
     check_name(name)
-    if not label.strip():
+    if not (isinstance(label, str) and label.strip()):
         raise InputError("The label of a figure must say what it shows, but it is empty. Write a sentence.")
     said = escape(" ".join(label.split()))
     given = f' data-json="{encoded(name, data or {})}"' if data or FIGURES[name] else ""

@@ -1,5 +1,6 @@
 """How close fakes are to real data: exact W1 with its floor, modes, and Fréchet distance."""
 
+import math
 from functools import cache
 from typing import NamedTuple
 
@@ -33,10 +34,8 @@ def exact_w1(real: ArrayLike, other_real: ArrayLike, fake: ArrayLike) -> ExactW1
     >>> exact_w1(real, real, fake)
     ExactW1(w1=2.0, floor=0.0)
     """
-    rows = [
-        np.asarray(sample.detach().cpu() if torch.is_tensor(sample) else sample)
-        for sample in (real, other_real, fake)
-    ]
+    samples = {"real": real, "other_real": other_real, "fake": fake}
+    rows = [as_float64(sample, name, None) for name, sample in samples.items()]
     if len({row.shape for row in rows}) > 1 or rows[0].ndim < 2:
         raise InputError(
             f"exact_w1 needs three samples of one shape (n, ...), got "
@@ -77,16 +76,19 @@ def frechet_distance(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov
     r""":math:`\|m_p - m_q\|^2 + \mathrm{tr}(C_p + C_q - 2(C_p C_q)^{1/2})`: squared, as in FID.
 
     It is the square of W2 between the normals with these means (d,) and covariances (d, d).
-    Raises ``InputError`` for shapes that do not fit, values that are not finite, and matrices
-    that are no covariances.
+    Raises ``InputError`` for shapes that do not fit, values that are not finite, matrices that are no
+    covariances, and a distance that overflows float64.
     Source: Dowson & Landau 1982; Heusel et al. 2017, equation 6.
 
     >>> import numpy as np
-    >>> frechet_distance([0.0, 0.0], np.eye(2), [1.0, 2.0], 4 * np.eye(2))  # 5 + 2 (2 - 1)^2
+    >>> round(frechet_distance([0.0, 0.0], np.eye(2), [1.0, 2.0], 4 * np.eye(2)), 12)  # 5 + 2 (2 - 1)^2
     7.0
     """
     shift, spread = legs_of_w2(mean_p, cov_p, mean_q, cov_q)
-    return shift**2 + spread**2
+    distance = shift * shift + spread * spread
+    if not math.isfinite(distance):
+        raise InputError("The distance overflows float64. Scale the means and covariances down.")
+    return distance
 
 
 def digit_classifier() -> nn.Sequential:

@@ -8,6 +8,7 @@ from scipy.integrate import quad_vec
 
 from .errors import InputError, SolverError
 
+LARGEST = 1e15  # above, an adaptive rule cannot tell a large integral from an infinite one
 TOLERANCE = 1e-9  # relative to the largest component, or to 1 if that is larger
 
 
@@ -27,7 +28,7 @@ def integral(function: Callable[[float], np.ndarray], low: float, high: float) -
 
     The ends may be infinite. A thin peak far from 0 may be missed: integrate along with g something
     whose integral is known, such as a density. Raises ``SolverError`` if the error bound stays
-    above 1e-9, or if x g(x) does not vanish at an infinite end.
+    above 1e-9, if the value exceeds 1e15, or if x g(x) does not vanish at an infinite end.
 
     >>> import numpy as np
     >>> round(float(integral(lambda x: np.array([math.exp(-x)]), 0.0, math.inf)[0]), 12)
@@ -37,12 +38,14 @@ def integral(function: Callable[[float], np.ndarray], low: float, high: float) -
     if math.isfinite(low) and math.isfinite(high):
         places = np.linspace(low, high, 33).tolist()
     inside = sorted(place for place in places if low < place < high)
-    values, error = quad_vec(
-        function, low, high, epsabs=1e-11, epsrel=1e-11, norm="max", limit=2000, points=inside
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite integral, checked below
+        values, error = quad_vec(
+            function, low, high, epsabs=1e-11, epsrel=1e-11, norm="max", limit=2000, points=inside
+        )
     far = [math.copysign(1e30, end) for end in (low, high) if math.isinf(end)]
     tail = max((np.abs(x * function(x)).max() for x in far), default=0.0)
-    if not (error <= TOLERANCE * max(1.0, np.abs(values).max()) and tail <= TOLERANCE):
+    largest = np.abs(values).max()
+    if not (error <= TOLERANCE * max(1.0, largest) and largest <= LARGEST and tail <= TOLERANCE):
         raise SolverError(
             f"An integral over ({low:g}, {high:g}) is not known to {TOLERANCE:.0e}: it is infinite, or it "
             f"has peaks or tails that a narrower support would resolve."

@@ -6,7 +6,7 @@ stays in the logarithm, so that a small epsilon does not underflow.
 """
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from operator import itemgetter
 
 import numpy as np
@@ -18,9 +18,8 @@ from ..errors import InputError, SolverError
 from .exact import (
     TOLERANCE,
     Transport,
-    as_masses,
     as_points,
-    check_equal_mass,
+    both_masses,
     check_size,
     ground_cost,
     scale_of,
@@ -73,9 +72,15 @@ def entropic_potentials(
     f. A turn takes Sinkhorn's step or Newton's, whichever leads higher: Sinkhorn's alone needs the more
     turns the smaller epsilon is. The start is the solution for a larger epsilon, which falls by half
     until it is the one asked for. ``a`` and ``b`` are float64 probabilities. Raises ``SolverError`` if
-    after so many ``iterations`` the marginals are still off by more than 1e-10 in sum.
+    after so many ``iterations`` the marginals are still off by more than 1e-10 in sum, and ``InputError``
+    for fewer than 1.
     Source: Cuturi 2013; Brauer et al. 2017 for Newton's step.
     """
+    if not (isinstance(iterations, Integral) and iterations >= 1):
+        raise InputError(f"'iterations' must be a whole number >= 1, got {iterations}.")
+    if len(a) > len(b):  # Newton's system has a row for each point of the first law
+        g, f = entropic_potentials(cost.T, b, a, epsilon, iterations=iterations)
+        return f, g
 
     def dual(f: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         g = softmin(cost.T, f, a, scale)  # the best g: the columns are exact
@@ -146,7 +151,7 @@ def sinkhorn(
     bound on how far ``cost`` lies above the least one: small for a small epsilon. Masses and errors as
     in ``emd_from_cost``; also ``InputError`` for an epsilon that is not positive and finite, and
     ``SolverError`` with the error of the marginals if they are not reached. Cost: some tens of turns of
-    order n m and n^3 (Newton's step), more for an epsilon below 1e-5 of the largest cost.
+    order n m and min(n, m)^3 (Newton's step), more for an epsilon below 1e-5 of the largest cost.
     Source: Cuturi 2013.
 
     >>> found = sinkhorn([[0.0, 1.0], [1.0, 0.0]], epsilon=0.5)  # off the diagonal: 1/(1 + e^2)
@@ -166,12 +171,14 @@ def sinkhorn(
         psi = (cost - f[:, None])[a > 0].min(axis=0)  # points without mass must not lower the bound
         return plan, (cost - psi).min(axis=1), psi
 
-    a, b = as_masses(a, n, "a"), as_masses(b, m, "b")
+    a, b = both_masses(a, b, n, m)
     return solve(matrix, a, b, cost, solver, certify_feasible)
 
 
-def entropic_value(x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, p: float):
-    r""":math:`OT_\varepsilon` and the largest cost; the dual value, whose last term, eps (1 - mass), is 0."""
+def entropic_value(
+    x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, p: float
+) -> float:
+    r""":math:`OT_\varepsilon`, a float: the dual value, whose last term, eps (1 - mass), is 0."""
     cost = ground_cost(x, y, p)
     scale = scale_of(cost)
     f, g = entropic_potentials(cost / scale, a, b, epsilon / scale)
@@ -201,8 +208,7 @@ def sinkhorn_divergence(
     points, others, epsilon = as_points(x, "x"), as_points(y, "y"), as_epsilon(epsilon)
     if not (isinstance(p, Real) and 1 <= p <= 2):
         raise InputError(f"sinkhorn_divergence is only known to be positive for 1 <= p <= 2, got p = {p}.")
-    a, b = as_masses(a, len(points), "a"), as_masses(b, len(others), "b")
-    check_equal_mass(a, b)
+    a, b = both_masses(a, b, len(points), len(others))
     a, b = a / a.sum(), b / b.sum()
     across = entropic_value(points, others, a, b, epsilon, p)
     within = [entropic_value(z, z, w, w, epsilon, p) for z, w in ((points, a), (others, b))]

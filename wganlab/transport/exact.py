@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
-from ..arrays import as_float64, as_kind
+from ..arrays import as_float64, as_kind, rounding
 from ..errors import InputError, SolverError
 
 TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost
@@ -65,13 +65,27 @@ def as_masses(masses: ArrayLike | None, n: int, name: str) -> np.ndarray:
     return w
 
 
-def check_equal_mass(a: np.ndarray, b: np.ndarray) -> None:
-    """Raise ``InputError`` unless a and b have the same total, to one part in 1e9."""
-    if abs(a.sum() - b.sum()) > TOLERANCE * max(a.sum(), b.sum()):
+def both_masses(
+    a: ArrayLike | None, b: ArrayLike | None, n: int, m: int, names: str = "ab"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masses on n and on m points; raises ``InputError`` unless they have the same total.
+
+    To one part in 1e9; for float32 and shorter numbers to what they are rounded by.
+    """
+    v, w = as_masses(a, n, names[0]), as_masses(b, m, names[1])
+    if abs(v.sum() - w.sum()) > max(TOLERANCE, rounding(a), rounding(b)) * max(v.sum(), w.sum()):
         raise InputError(
-            f"Transport needs equal total masses, got {a.sum():.12g} and {b.sum():.12g}. "
+            f"Transport needs equal total masses, got {v.sum():.12g} and {w.sum():.12g}. "
             f"Divide each by its sum to compare them as probability laws."
         )
+    return v, w
+
+
+def as_power(p: float, *, infinite: bool = False) -> float:
+    """``p`` as a float; raises ``InputError`` unless it is >= 1, and finite if it has to be."""
+    if not (isinstance(p, Real) and p >= 1 and (infinite or p < math.inf)):
+        raise InputError(f"The power p must be {'' if infinite else 'finite and '}>= 1, got {p}.")
+    return float(p)
 
 
 def certify(cost, a, b, plan, phi, psi) -> tuple[float, float]:
@@ -135,7 +149,6 @@ def solve(
     cost: np.ndarray, a: np.ndarray, b: np.ndarray, like: ArrayLike, solver, certificate=certify
 ) -> Transport:
     """Scale to unit masses and costs, solve, certify, scale back."""
-    check_equal_mass(a, b)
     mass, scale = float(a.sum()), scale_of(cost)
     unit_cost, unit_a, unit_b = cost / scale, a / mass, b / b.sum()
     plan, phi, psi = solver(unit_cost, unit_a, unit_b)
@@ -154,12 +167,18 @@ def solve(
 
 def check_size(n: int, m: int) -> None:
     """Raise ``InputError`` for a cost matrix that would not fit into memory."""
-    if n * m > LARGEST_COST:
+    fits = n * m <= LARGEST_COST
+    if fits:
+        try:  # ask for what the solver needs and give it back: POT ends the process where it gets no memory
+            np.empty((6, n, m))
+        except MemoryError:
+            fits = False
+    if not fits:
         raise InputError(
             f"Exact transport between {n} and {m} points needs a cost matrix of "
-            f"{8e-9 * n * m:.1f} GB, and the solver several times that; the limit is "
-            f"{LARGEST_COST:.0e} entries. Take a random subset of the points, or wasserstein_1d "
-            f"for points on the line."
+            f"{8e-9 * n * m:.1f} GB, and the solver six times that; the limit is "
+            f"{LARGEST_COST:.0e} entries and the memory that is free. Take a random subset of the points, "
+            f"or wasserstein_1d for points on the line."
         )
 
 
@@ -167,9 +186,11 @@ def emd_from_cost(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | No
     r"""The cheapest plan between masses a (n,) and b (m,) for any cost matrix (n, m).
 
     Masses default to 1/n and 1/m; they need equal totals, not total 1: ``cost`` scales with
-    the mass. The certificate is relative to the mass times the largest absolute cost.
+    the mass. Totals of float32 and shorter numbers are equal up to their rounding. The certificate
+    is relative to the mass times the largest absolute cost.
     Raises ``InputError`` for shapes that do not fit, NaN or infinity, negative or unequal masses,
-    and more than 1e8 entries; ``SolverError`` for an answer that is not proved optimal.
+    and more than 1e8 entries or than the memory takes; ``SolverError`` for an answer that is not proved
+    optimal.
     Cost: about 0.1 s for n = m = 1000, growing a little faster than n^2.
 
     >>> round(emd_from_cost([[0.0, 2.0], [2.0, 1.0]], [1.0, 1.0], [1.0, 1.0]).cost, 12)
@@ -178,7 +199,7 @@ def emd_from_cost(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | No
     matrix = as_float64(cost, "cost", 2)
     n, m = matrix.shape
     check_size(n, m)
-    a, b = as_masses(a, n, "a"), as_masses(b, m, "b")
+    a, b = both_masses(a, b, n, m)
     return solve(matrix, a, b, like=cost, solver=network_simplex)
 
 
@@ -198,7 +219,7 @@ def emd_lp(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = No
             f"emd_lp writes out every constraint, so it takes costs of at most 10,000 entries, "
             f"got {n} x {m}. Use emd_from_cost, which is exact too."
         )
-    a, b = as_masses(a, n, "a"), as_masses(b, m, "b")
+    a, b = both_masses(a, b, n, m)
     return solve(matrix, a, b, like=cost, solver=linear_program)
 
 
@@ -208,12 +229,18 @@ def unit_of(*points: np.ndarray) -> float:
     return math.ldexp(1.0, min(max(exponent, -1022), 1023))
 
 
-def ground_cost(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
-    """Euclidean distances to the power p between the rows of x (n, d) and y (m, d)."""
+def ground_cost(x: ArrayLike, y: ArrayLike, p: float) -> ArrayLike:
+    """Euclidean distances (n, m) to the power p between the points x (n, d) and y (m, d).
+
+    Raises ``InputError`` as ``emd`` does, and where a distance leaves float64.
+
+    >>> ground_cost([[0.0, 0.0]], [[3.0, 4.0]], 2).tolist()
+    [[25.0]]
+    """
+    like, x, y = x, as_points(x, "x"), as_points(y, "y")
     if x.shape[1] != y.shape[1]:
         raise InputError(f"Points must have one dimension, got {x.shape[1]} for x and {y.shape[1]} for y.")
-    if not (isinstance(p, Real) and 1 <= p < math.inf):
-        raise InputError(f"The power p must be finite and >= 1, got {p}.")
+    p = as_power(p)
     check_size(len(x), len(y))
     unit = unit_of(x, y)
     distance = cdist(x / unit, y / unit)  # squares of the points themselves may leave float64
@@ -223,7 +250,7 @@ def ground_cost(x: np.ndarray, y: np.ndarray, p: float) -> np.ndarray:
         raise InputError("The distances overflow float64. Scale the points down.")
     if cost.max() < sys.float_info.min and distance.max() > 0:
         raise InputError("The distances underflow float64. Scale the points up.")
-    return cost
+    return as_kind(cost, like)
 
 
 def emd(
@@ -240,6 +267,6 @@ def emd(
     5.0
     """
     points, others = as_points(x, "x"), as_points(y, "y")
-    a, b = as_masses(a, len(points), "a"), as_masses(b, len(others), "b")
+    a, b = both_masses(a, b, len(points), len(others))
     found = solve(ground_cost(points, others, p), a, b, like=x, solver=network_simplex)
-    return Transport(found.cost, found.plan, found.phi, found.psi, found.gap, p)
+    return Transport(found.cost, found.plan, found.phi, found.psi, found.gap, float(p))

@@ -2,14 +2,13 @@
 
 import math
 import sys
-from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import as_float64, as_kind
 from ..errors import InputError
-from .exact import as_masses, check_equal_mass
+from .exact import as_power, both_masses
 
 
 def wasserstein_1d(
@@ -27,10 +26,8 @@ def wasserstein_1d(
     5.0
     """
     x, y = as_float64(x, "x", 1), as_float64(y, "y", 1)
-    a, b = as_masses(a, len(x), "a"), as_masses(b, len(y), "b")
-    check_equal_mass(a, b)
-    if not (isinstance(p, Real) and p >= 1):
-        raise InputError(f"The power p must be >= 1, got {p}.")
+    a, b = both_masses(a, b, len(x), len(y))
+    p = as_power(p, infinite=True)
     i, j = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
     levels_x, levels_y = distribution_function(a[i]), distribution_function(b[j])
     u = np.sort(np.concatenate([levels_x, levels_y]))  # F^-1 and G^-1 are constant in between
@@ -67,9 +64,8 @@ def cumulative_flow(P: ArrayLike, Q: ArrayLike) -> ArrayLike:
     >>> cumulative_flow([3, 2, 1, 4], [1, 2, 4, 3]).tolist()
     [0.0, 2.0, 2.0, -1.0, 0.0]
     """
-    p = as_float64(P, "P", 1)
-    p, q = as_masses(P, len(p), "P"), as_masses(Q, len(p), "Q")
-    check_equal_mass(p, q)
+    n = len(as_float64(P, "P", 1))
+    p, q = both_masses(P, Q, n, n, names="PQ")
     flow = np.concatenate([[0.0], np.cumsum(p - q)])
     flow[-1] = 0.0
     return as_kind(flow, P)

@@ -14,7 +14,7 @@ def gaussian_w2(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: A
 
     Means (d,), covariances (d, d), singular ones too; numbers for d = 1, where a covariance is a
     variance. The distance, not its square. Raises ``InputError`` for shapes that do not fit, values
-    that are not finite, and matrices that are no covariances.
+    that are not finite, and matrices that are no covariances, by more than 1e-6 of the largest entry.
     Source: Dowson & Landau 1982; Peyré & Cuturi 2019, chapter 2.
 
     >>> gaussian_w2([0.0, 0.0], [[1.0, 0.0], [0.0, 1.0]], [3.0, 4.0], [[1.0, 0.0], [0.0, 1.0]])
@@ -43,19 +43,23 @@ def legs_of_w2(mean_p, cov_p, mean_q, cov_q) -> tuple[float, float]:
             f"{covs[0].shape}, {means[1].shape}, {covs[1].shape}."
         )
     root_p, root_q = (symmetric_root(c, name) for c, name in zip(covs, ("cov_p", "cov_q"), strict=True))
-    left, _, right = np.linalg.svd(root_q.T @ root_p)
+    unit = math.ldexp(1.0, math.frexp(np.abs(root_p).max())[1])  # a power of 2, so that no product overflows
+    left, _, right = np.linalg.svd(root_q.T @ (root_p / unit))
     with np.errstate(over="ignore"):  # the caller looks at what comes out
-        shift = means[0] - means[1]
-    return math.hypot(*shift), float(np.linalg.norm(root_p - root_q @ left @ right))
+        shift, spread = means[0] - means[1], np.linalg.norm(root_p - root_q @ left @ right)
+    return math.hypot(*shift), float(spread)
 
 
 def symmetric_root(cov: np.ndarray, name: str) -> np.ndarray:
     """The symmetric square root of a covariance; raises ``InputError`` if it is not one."""
+    half = (math.frexp(np.abs(cov).max())[1] - 1) // 2
+    unit = math.ldexp(1.0, 2 * half)  # a power of 4 near the largest entry: dividing by it loses no digit
+    cov = cov / unit  # so that no sum overflows
     rounding = 1e-6 * np.abs(cov).max()
     values, vectors = np.linalg.eigh((cov + cov.T) / 2)
     if np.abs(cov - cov.T).max() > rounding or values.min() < -rounding:
         raise InputError(
             f"'{name}' must be a covariance, so symmetric and without negative eigenvalues; the "
-            f"smallest one is {values.min():.3g}. Use np.cov(x, rowvar=False)."
+            f"smallest one is {values.min() * unit:.3g}. Use np.cov(x, rowvar=False)."
         )
-    return vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+    return vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T * math.sqrt(unit)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -29,18 +30,19 @@ def sample_w1(
 ) -> SampleW1:
     """The mean of W1 between two independent samples of n points of one law: the floor at size n.
 
-    ``sampler(n, rng)`` gives points (n, ...), which are flattened. Raises ``InputError`` for n < 1 or
+    ``sampler(n, rng)`` gives points (n, ...), each of which is flattened. Raises ``InputError`` for n < 1 or
     fewer than 2 repeats. Cost: that many transport problems, or sorts on the line.
 
     >>> flat = lambda n, rng: torch.zeros(n, 2)
     >>> sample_w1(flat, 5, rng=torch.Generator())
     SampleW1(mean=0.0, error=0.0)
     """
-    if n < 1 or repeats < 2:
+    if not (isinstance(n, Integral) and isinstance(repeats, Integral) and n >= 1 and repeats >= 2):
         raise InputError(f"sample_w1 needs n >= 1 points and repeats >= 2, got {n} and {repeats}.")
     values = []
     for _ in range(repeats):
-        x, y = (as_points(sampler(n, rng).flatten(1), "sampler") for _ in range(2))
+        samples = (sampler(n, rng) for _ in range(2))
+        x, y = (as_points(sample.reshape(len(sample), -1), "sampler") for sample in samples)
         line = x.shape[1] == 1
         values.append(wasserstein_1d(x[:, 0], y[:, 0]) if line else emd(x, y).distance)
     return SampleW1(float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(repeats)))

@@ -1,22 +1,26 @@
 """Transport of one-dimensional shadows, for what is too large or too high-dimensional."""
 
-from numbers import Real
+from numbers import Integral, Number
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import as_float64
 from ..errors import InputError
-from .exact import as_points
+from .exact import as_points, as_power
 from .line import wasserstein_1d
 
 
 def directions(projections: int | ArrayLike, d: int, rng: np.random.Generator | int | None) -> np.ndarray:
     """Unit vectors (k, d): k uniform ones, or the given rows, normalised."""
-    if np.ndim(projections) == 0:
-        if not (isinstance(projections, int | np.integer) and projections >= 1):
+    if isinstance(projections, Number):
+        if not (isinstance(projections, Integral) and projections >= 1):
             raise InputError(f"'projections' must be a number >= 1 or rows (k, {d}), got {projections}.")
-        rows = np.random.default_rng(0 if rng is None else rng).normal(size=(projections, d))
+        try:
+            rng = np.random.default_rng(0 if rng is None else rng)
+        except (TypeError, ValueError):
+            raise InputError(f"'rng' must be a generator of numpy or a seed >= 0, got {rng!r}.") from None
+        rows = rng.normal(size=(int(projections), d))
     else:
         rows = as_float64(projections, "projections", 2)
     largest = np.abs(rows).max(axis=1, keepdims=True)
@@ -41,7 +45,8 @@ def sliced_wasserstein(
     Points x (n, d), y (m, d), masses (n,), (m,) as in ``wasserstein_1d``. The mean runs over
     ``projections`` random unit vectors, or over the rows (k, d) that are handed in. Without ``rng``, a
     generator or a seed, the vectors are the same at each call, so that a value is a function of its
-    arguments. At most :math:`W_p`. Raises ``InputError`` as ``emd`` does, and for an infinite p.
+    arguments. At most :math:`W_p`. Raises ``InputError`` as ``emd`` does, and for rows and an ``rng`` that
+    are none.
     Source: Bonneel et al. 2015.
 
     >>> sliced_wasserstein([[0.0, 0.0]], [[3.0, 4.0]], projections=[[1.0, 0.0], [0.0, 1.0]])
@@ -52,9 +57,14 @@ def sliced_wasserstein(
         raise InputError(
             f"Points must have one dimension, got {points.shape[1]} for x and {others.shape[1]} for y."
         )
-    if not (isinstance(p, Real) and 1 <= p < np.inf):
-        raise InputError(f"The power p must be finite and >= 1, got {p}.")
-    rows = directions(projections, points.shape[1], rng)
-    values = np.array([wasserstein_1d(points @ row, others @ row, a, b, p=p) for row in rows])
+    p, rows = as_power(p), directions(projections, points.shape[1], rng)
+    values = []
+    for row in rows:
+        with np.errstate(over="ignore", invalid="ignore"):  # checked in the next line
+            shadows = points @ row, others @ row
+        if not all(np.isfinite(shadow).all() for shadow in shadows):
+            raise InputError("The projections overflow float64. Scale the points down.")
+        values.append(wasserstein_1d(*shadows, a, b, p=p))
+    values = np.array(values)
     largest = values.max()
     return float(largest * np.mean((values / largest) ** p) ** (1 / p)) if largest > 0 else 0.0
