@@ -6,8 +6,8 @@ written, this extension
 
 1. copies the parts of MathJax 3.2.2 that pages load out of the PyPI package `sphinx-mathjax-offline`, a store
    of files here and no extension: each page would load a script under html_static_path, formulas or not;
-2. takes the tags of Thebe, of the icon JavaScript and of the search index out of every page that does not use
-   them, and each script's second tag;
+2. takes the tags of Thebe, of the icon JavaScript, of the search index and of sphinx-design out of every page
+   that does not use them, and each script's second tag;
 3. deletes what nothing refers to any more: those scripts, source maps, fonts in an older format, templates,
    rules of unused icons, and the pages of chapters that are gone.
 """
@@ -39,6 +39,8 @@ UNUSED = (
 TAG = re.compile(r"[ \t]*<script\b[^>]*>.*?</script>[ \t]*\n?|[ \t]*<link\b[^>]*>[ \t]*\n?", re.DOTALL)
 UNWANTED = re.compile(r"thebe|scripts/fontawesome\.js", re.IGNORECASE)
 SEARCH = re.compile(r"[\"/](searchtools|language_data|searchindex)\.js")
+DESIGN = re.compile(r"sphinx-design|design-tabs")
+CARDS = re.compile(r'class="(?:[^"]*\s)?sd-')  # what sphinx-design draws
 ICON = re.compile(r"((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:[^}]*\}")
 
 
@@ -65,14 +67,14 @@ def copy_mathjax(static):
 
 def clean(html, search=False):
     """The page without unwanted tags, each script once; the index of the search only where it is used."""
-    seen = set()
+    seen, cards = set(), CARDS.search(html)
 
     def keep(match):
         tag = match[0].strip()
         head = tag[: tag.index(">") + 1]
         if UNWANTED.search(head) or "THEBE_JS_URL" in tag or "text/x-thebe-config" in head:
             return ""
-        if SEARCH.search(head) and not search:
+        if (SEARCH.search(head) and not search) or (DESIGN.search(head) and not cards):
             return ""
         if tag.startswith("<script"):
             # one file is asked for with and without a checksum in its query
