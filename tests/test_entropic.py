@@ -239,3 +239,17 @@ def test_the_divergence_of_two_atoms_is_their_distance():
 def test_the_divergence_refuses_powers_without_a_theorem(p):
     with pytest.raises(InputError, match="positive for 1 <= p <= 2, got"):
         sinkhorn_divergence([0.0], [1.0], epsilon=1.0, p=p)
+
+
+def test_the_potentials_take_lists_and_refuse_what_is_no_problem():
+    f, g = entropic.entropic_potentials([[0.0, 1.0], [1.0, 0.0]], [0.5, 0.5], [0.5, 0.5], 0.5)
+    plan = 0.25 * np.exp((f[:, None] + g - np.array([[0.0, 1.0], [1.0, 0.0]])) / 0.5)
+    np.testing.assert_allclose(plan.sum(1), [0.5, 0.5], atol=1e-9)
+    for problem_given, message in (
+        (([[0.0, math.nan]], [1.0], [0.5, 0.5], 0.5), "'cost' must be finite"),
+        (([[0.0, 1.0]], [1.0], [1.0], 0.5), "'b' must have one mass a point"),
+        (([[0.0, 1.0]], [1.0], [0.5, 0.6], 0.5), "equal total masses"),
+        (([[0.0, 1.0]], [1.0], [0.5, 0.5], 0.0), "'epsilon' must be positive"),
+    ):
+        with pytest.raises(InputError, match=message):
+            entropic.entropic_potentials(*problem_given)

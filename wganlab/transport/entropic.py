@@ -64,20 +64,25 @@ def newton_step(plan: np.ndarray, a: np.ndarray, epsilon: float) -> np.ndarray:
 
 
 def entropic_potentials(
-    cost: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, *, iterations: int = 1000
+    cost: ArrayLike, a: ArrayLike, b: ArrayLike, epsilon: float, *, iterations: int = 1000
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Potentials f (n,), g (m,) for which :math:`a_i b_j e^{(f_i + g_j - C_{ij})/\varepsilon}` is the plan.
 
     With the best g for each f, the dual :math:`\langle a, f\rangle + \langle b, g\rangle` is concave in
     f. A turn takes Sinkhorn's step or Newton's, whichever leads higher: Sinkhorn's alone needs the more
     turns the smaller epsilon is. The start is the solution for a larger epsilon, which falls by half
-    until it is the one asked for. ``a`` and ``b`` are float64 probabilities. Raises ``SolverError`` if
-    after so many ``iterations`` the marginals are still off by more than 1e-10 in sum, and ``InputError``
-    for fewer than 1.
+    until it is the one asked for. Raises ``SolverError`` if after so many ``iterations`` the marginals are
+    still off by more than 1e-10 in sum, and ``InputError`` for fewer than 1 and as ``sinkhorn`` does.
     Source: Cuturi 2013; Brauer et al. 2017 for Newton's step.
+
+    >>> f, g = entropic_potentials([[2.0]], [1.0], [1.0], epsilon=0.5)
+    >>> round(float(f[0] + g[0]), 9)
+    2.0
     """
     if not (isinstance(iterations, Integral) and iterations >= 1):
         raise InputError(f"'iterations' must be a whole number >= 1, got {iterations}.")
+    cost, epsilon = as_float64(cost, "cost", 2), as_epsilon(epsilon)
+    a, b = both_masses(a, b, *cost.shape)
     if len(a) > len(b):  # Newton's system has a row for each point of the first law
         g, f = entropic_potentials(cost.T, b, a, epsilon, iterations=iterations)
         return f, g
