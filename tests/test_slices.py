@@ -67,6 +67,11 @@ def test_the_same_directions_at_each_call_unless_asked():
     assert sliced_wasserstein(x, y) == sliced_wasserstein(torch.tensor(x), torch.tensor(y))
     assert sliced_wasserstein(x, y, rng=1) == sliced_wasserstein(x, y, rng=np.random.default_rng(1))
     assert sliced_wasserstein(x, y, rng=1) != sliced_wasserstein(x, y, rng=2)
+    first, second = (torch.Generator().manual_seed(3) for _ in range(2))
+    assert sliced_wasserstein(x, y, rng=first) == sliced_wasserstein(x, y, rng=second)
+    assert sliced_wasserstein(x, y, rng=first) != sliced_wasserstein(
+        x, y, rng=torch.Generator().manual_seed(3)
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,10 +86,7 @@ def test_the_same_directions_at_each_call_unless_asked():
         (lambda: sliced_wasserstein([0.0], [1.0], projections=[[0.0]]), "non-zero rows of length 1"),
         (lambda: sliced_wasserstein([0.0], [1.0], projections=[[1.0], [1.0, 2.0]]), "array of real numbers"),
         (lambda: sliced_wasserstein([0.0], [1.0], projections=None), "'projections' must be"),
-        (
-            lambda: sliced_wasserstein([0.0], [1.0], rng=torch.Generator()),
-            "'rng' must be a generator of numpy",
-        ),
+        (lambda: sliced_wasserstein([0.0], [1.0], rng="0"), "'rng' must be a generator of numpy or torch"),
         (lambda: sliced_wasserstein([0.0], [1.0], rng=-1), "or a seed >= 0, got -1"),
         (lambda: sliced_wasserstein([[1.7e308] * 2], [[0.0] * 2]), "projections overflow float64. Scale"),
         (lambda: sliced_wasserstein([math.nan], [1.0]), "'x' must be finite"),

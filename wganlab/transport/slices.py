@@ -3,6 +3,7 @@
 from numbers import Integral, Number
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from ..arrays import as_float64
@@ -10,16 +11,22 @@ from ..errors import InputError
 from .exact import as_points, as_power
 from .line import wasserstein_1d
 
+Randomness = np.random.Generator | torch.Generator | int | None
 
-def directions(projections: int | ArrayLike, d: int, rng: np.random.Generator | int | None) -> np.ndarray:
+
+def directions(projections: int | ArrayLike, d: int, rng: Randomness) -> np.ndarray:
     """Unit vectors (k, d): k uniform ones, or the given rows, normalised."""
     if isinstance(projections, Number):
         if not (isinstance(projections, Integral) and projections >= 1):
             raise InputError(f"'projections' must be a number >= 1 or rows (k, {d}), got {projections}.")
+        if isinstance(rng, torch.Generator):  # as samplers take
+            rng = int(torch.randint(2**62, (), generator=rng, device=rng.device))
         try:
             rng = np.random.default_rng(0 if rng is None else rng)
         except (TypeError, ValueError):
-            raise InputError(f"'rng' must be a generator of numpy or a seed >= 0, got {rng!r}.") from None
+            raise InputError(
+                f"'rng' must be a generator of numpy or torch or a seed >= 0, got {rng!r}."
+            ) from None
         rows = rng.normal(size=(int(projections), d))
     else:
         rows = as_float64(projections, "projections", 2)
@@ -38,7 +45,7 @@ def sliced_wasserstein(
     *,
     p: float = 1,
     projections: int | ArrayLike = 100,
-    rng: np.random.Generator | int | None = None,
+    rng: Randomness = None,
 ) -> float:
     r""":math:`SW_p = (\mathbb E_\theta W_p^p(\langle x,\theta\rangle, \langle y,\theta\rangle))^{1/p}`.
 
