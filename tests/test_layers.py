@@ -29,7 +29,7 @@ ALLOWED = {
     "transport.line": {"arrays", "errors", "transport.exact"},
     "transport.normals": {"arrays", "errors"},
     "transport.potentials": {"arrays", "errors", "transport.exact"},
-    "transport.samples": {"errors", "quadrature", "transport.exact", "transport.line"},
+    "transport.samples": {"arrays", "errors", "quadrature", "transport.exact", "transport.line"},
     "transport.slices": {"arrays", "errors", "transport.exact", "transport.line"},
     "objectives": set(),
     "interactive": {"errors"},

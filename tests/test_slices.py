@@ -152,6 +152,8 @@ def test_the_floor_falls_with_n_and_grows_with_the_dimension():
     ("call", "message"),
     [
         (lambda: bridge_constant(lambda x: x, (0, 2)), r"in \[0, 1\], but at"),
+        (lambda: bridge_constant(lambda x: [x, x], (0, 1)), "'cdf' must be a non-empty number, got shape"),
+        (lambda: bridge_constant(lambda x: math.nan, (0, 1)), "'cdf' must be finite"),
         (lambda: bridge_constant(lambda x: x / 2, (0, 1)), "must rise from 0 to 1 .* from 0 to 0.5"),
         (lambda: bridge_constant(lambda x: x, (1, 0)), "low < high"),
         (lambda: sample_w1(sampling.normal(1), 0, rng=torch.Generator()), "n >= 1 points"),

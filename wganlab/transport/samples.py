@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..arrays import as_float64
 from ..errors import InputError
 from ..quadrature import integral, interval
 from .exact import as_points, emd
@@ -53,8 +54,8 @@ def bridge_constant(cdf: Callable[[float], float], support: tuple[float, float])
 
     ``cdf`` is the distribution function F of a law P on the line, with the support (low, high), which
     may be infinite. Between two independent samples of n points the limit is larger by the factor
-    :math:`\sqrt 2`. Raises ``InputError`` if F leaves
-    [0, 1] or the support misses mass; ``SolverError`` where the integral diverges: heavy tails.
+    :math:`\sqrt 2`. Raises ``InputError`` if F gives no number in [0, 1] or the support misses mass;
+    ``SolverError`` where the integral diverges: heavy tails.
     Source: del Barrio, Giné & Matrán 1999.
 
     >>> round(bridge_constant(lambda x: x, (0.0, 1.0)), 6)  # sqrt(pi / 32)
@@ -62,15 +63,18 @@ def bridge_constant(cdf: Callable[[float], float], support: tuple[float, float])
     """
     low, high = interval(support)
 
-    def at(x: float) -> np.ndarray:
-        F = float(cdf(x))
-        if not 0 <= F <= 1:
-            raise InputError(f"'cdf' must have values in [0, 1], but at {x:g} it is {F}.")
-        return np.array([math.sqrt(F * (1 - F))])
+    def F(x: float) -> float:
+        value = float(as_float64(cdf(x), "cdf", 0))
+        if not 0 <= value <= 1:
+            raise InputError(f"'cdf' must have values in [0, 1], but at {x:g} it is {value}.")
+        return value
 
-    if not (cdf(low) <= 1e-6 and cdf(high) >= 1 - 1e-6):
+    def at(x: float) -> np.ndarray:
+        return np.array([math.sqrt(F(x) * (1 - F(x)))])
+
+    if not (F(low) <= 1e-6 and F(high) >= 1 - 1e-6):
         raise InputError(
             f"'cdf' must rise from 0 to 1 over the support ({low:g}, {high:g}), but goes from "
-            f"{cdf(low):.6g} to {cdf(high):.6g}."
+            f"{F(low):.6g} to {F(high):.6g}."
         )
     return math.sqrt(2 / math.pi) * float(integral(at, low, high)[0])
