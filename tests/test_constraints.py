@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from wganlab import networks
-from wganlab.constraints import Constraint, GradientPenalty, WeightClipping, input_gradient
+from wganlab.constraints import (
+    R1,
+    Constraint,
+    Dragan,
+    GradientPenalty,
+    WassersteinDivergence,
+    WeightClipping,
+    input_gradient,
+)
 from wganlab.errors import InputError
+from wganlab.sampling import spread
 
 
 def linear(*slopes):
@@ -300,3 +309,122 @@ def test_the_penalised_optimum_of_two_atoms_is_steeper_than_1(weight):
     best = slopes[np.argmax(objective)]
     assert best == pytest.approx(1 + d / (2 * weight), abs=0.011)
     assert d * best == pytest.approx(d + d**2 / (2 * weight), abs=0.021)
+
+
+# The other penalties
+
+
+def test_r1_by_hand():
+    """D(x) = 3x: 10/2 * 9 = 45, where the gradient penalty of weight 10 is 10 (3 - 1)^2 = 40."""
+    x, x_fake, eps = segment(4, 1)
+    assert R1(10.0).penalty(linear(3), x, x_fake, eps).item() == pytest.approx(45, rel=1e-12)
+    assert GradientPenalty(10.0).penalty(linear(3), x, x_fake, eps).item() == pytest.approx(40, rel=1e-12)
+
+
+def test_r1_looks_at_the_real_points_alone():
+    """f = |x|^2 / 2 at (3, 4) and (0, 0): gamma/2 * (25 + 0) / 2."""
+    x = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+    for x_fake in (torch.zeros(2, 2), torch.full((2, 2), 100.0)):
+        assert R1(2.0).penalty(quadratic, x, x_fake, torch.rand(2)).item() == 12.5
+
+
+def test_wasserstein_divergence_by_hand():
+    """f = |x|^2 / 2 from x = (2, 0) to 0: slope 2 eps = 0, 1, 2, so k (0 + 1 + 2^p) / 3."""
+    x, x_fake, eps = torch.tensor([[2.0, 0.0]] * 3), torch.zeros(3, 2), torch.tensor([0.0, 0.5, 1.0])
+    assert WassersteinDivergence().penalty(quadratic, x, x_fake, eps).item() == pytest.approx(
+        2 * 65 / 3, rel=1e-6
+    )
+    assert WassersteinDivergence(3.0, 2.0).penalty(quadratic, x, x_fake, eps).item() == pytest.approx(
+        5, rel=1e-6
+    )
+
+
+def test_dragan_by_hand():
+    """f = |x|^2 / 2 near x: the slope is the length of x + eps scale std u, where eps decides u."""
+    x, _, eps = segment(5, 3)
+    x_hat = x + eps[:, None] * 0.5 * x.std() * spread(eps, (3,))
+    expected = 10 * (x_hat.norm(dim=1) - 1).square().mean().item()
+    found = Dragan().penalty(quadratic, x, torch.full_like(x, math.nan), eps)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+ONES = torch.ones(2, 2)
+OTHERS = [R1(), Dragan(), WassersteinDivergence()]
+each_other = pytest.mark.parametrize("constraint", OTHERS, ids=lambda c: type(c).__name__)
+
+
+@each_other
+def test_their_gradients_in_the_weights_are_those_of_finite_differences(constraint):
+    torch.manual_seed(0)
+    critic = networks.mlp(2, 1, hidden=(6,), slope=0.3).double()
+    x, x_fake, eps = segment(8)
+    weights = list(critic.parameters())
+    found = torch.autograd.grad(constraint.penalty(critic, x, x_fake, eps), weights, allow_unused=True)
+    for weight, gradient in zip(weights, found, strict=True):
+        if gradient is None or weight.ndim < 2:  # biases move only where the kinks are
+            continue
+        way, h = torch.randn_like(weight), 1e-6
+        values = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                weight += sign * h * way
+            values.append(constraint.penalty(critic, x, x_fake, eps).item())
+            with torch.no_grad():
+                weight -= sign * h * way
+        assert (values[0] - values[1]) / (2 * h) == pytest.approx(
+            (gradient * way).sum().item(), rel=1e-5, abs=1e-7
+        )
+
+
+@each_other
+def test_on_pictures_they_take_all_pixels(constraint):
+    """f = sum of all pixels: slope sqrt(12) on 3 x 2 x 2."""
+    x, x_fake, eps = segment(4, 3, 2, 2)
+    expected = {"R1": 5 * 12, "Dragan": 10 * (12**0.5 - 1) ** 2, "WassersteinDivergence": 2 * 12**3}
+    found = constraint.penalty(lambda x: x.flatten(1).sum(1), x, x_fake, eps).item()
+    assert found == pytest.approx(expected[type(constraint).__name__], rel=1e-9)
+
+
+@each_other
+def test_a_dead_critic_has_finite_gradients_under_them(constraint):
+    critic = networks.mlp(2, 1, hidden=(4,))
+    for weight in critic.parameters():
+        weight.data.zero_()
+    x, x_fake, eps = (part.float() for part in segment())
+    gradients = torch.autograd.grad(
+        constraint.penalty(critic, x, x_fake, eps), list(critic.parameters()), allow_unused=True
+    )
+    assert all(torch.isfinite(gradient).all() for gradient in gradients if gradient is not None)
+
+
+@each_other
+def test_they_refuse_batch_norm_and_change_nothing(constraint):
+    critic = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1), nn.Flatten(0))
+    with pytest.raises(InputError, match=f"{type(constraint).__name__} needs a critic that scores each row"):
+        constraint.check(critic)
+    x, x_fake, eps = segment()
+    before = x.clone()
+    right, state = linear(1, 2), torch.get_rng_state()
+    constraint.penalty(right, x, x_fake, eps)
+    assert torch.equal(x, before)
+    assert torch.equal(torch.get_rng_state(), state)  # no randomness but the draw's
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: R1(0.0), "R1 needs gamma > 0, got 0.0"),
+        (lambda: Dragan(-1.0), "Dragan needs a weight > 0"),
+        (lambda: Dragan(1.0, math.inf), "and a scale > 0"),
+        (lambda: WassersteinDivergence(k=0), "k > 0"),
+        (lambda: WassersteinDivergence(p=1.5), "p >= 2"),
+        (
+            lambda: WassersteinDivergence().penalty(quadratic, ONES, torch.ones(3, 2), torch.ones(2)),
+            "one shape",
+        ),
+        (lambda: Dragan().penalty(quadratic, ONES, ONES, ONES), "one eps a row"),
+    ],
+)
+def test_the_other_penalties_refuse(make, says):
+    with pytest.raises(InputError, match=says):
+        make()

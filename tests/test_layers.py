@@ -7,23 +7,26 @@ from pathlib import Path
 import wganlab
 
 FOLDER = Path(wganlab.__file__).parent
-TRANSPORT = ["entropic", "exact", "line", "normals", "potentials", "samples", "slices"]
+TRANSPORT = ["congested", "entropic", "exact", "line", "normals", "potentials", "samples", "slices"]
 ALLOWED = {
     "__init__": {"sampling", "training"},
     "__main__": {"checkpoints", "data", "errors", "networks", "plots", "recipes", "sampling", "training"},
+    "benchmark_pair": {"arrays", "errors"},
     "checkpoints": {"errors", "training"},
     "training": {"errors", "recipes", "sampling"},
     "recipes": {"constraints", "errors", "objectives"},
     "metrics": {"arrays", "data", "errors", "transport.exact", "transport.normals"},
     "arrays": {"errors"},
-    "constraints": {"errors"},
+    "constraints": {"errors", "sampling"},
     "data": {"errors"},
     "divergences": {"arrays", "errors", "quadrature"},
+    "lipschitz": {"errors", "networks"},
     "networks": {"errors"},
     "plots": {"errors"},
     "sampling": {"errors"},
     "quadrature": {"errors"},
     "transport": {f"transport.{room}" for room in TRANSPORT},
+    "transport.congested": {"arrays", "errors", "quadrature"},
     "transport.entropic": {"arrays", "errors", "transport.exact"},
     "transport.exact": {"arrays", "errors"},
     "transport.line": {"arrays", "errors", "transport.exact"},
@@ -31,7 +34,7 @@ ALLOWED = {
     "transport.potentials": {"arrays", "errors", "transport.exact"},
     "transport.samples": {"arrays", "errors", "quadrature", "transport.exact", "transport.line"},
     "transport.slices": {"arrays", "errors", "transport.exact", "transport.line"},
-    "objectives": set(),
+    "objectives": {"errors"},
     "interactive": {"errors"},
     "errors": set(),
 }

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from wganlab import Draw, Game, networks, recipes, sampling, train
 from wganlab.errors import InputError
 from wganlab.networks import dcgan_critic, dcgan_generator, mlp
 
@@ -120,4 +121,117 @@ REFUSALS = {
 @pytest.mark.parametrize(("call", "message"), REFUSALS.values(), ids=REFUSALS)
 def test_refuses(call, message):
     with pytest.raises(InputError, match=message):
+        call()
+
+
+# Layers of norm 1
+
+
+def test_a_norm_stands_before_each_activation_and_not_at_the_end():
+    kinds = [type(layer).__name__ for layer in networks.mlp(2, 1, hidden=(4, 6), norm=nn.LayerNorm)]
+    assert kinds == ["Linear", "LayerNorm", "ReLU", "Linear", "LayerNorm", "ReLU", "Linear", "Flatten"]
+    widths = [
+        layer.normalized_shape
+        for layer in networks.mlp(2, 1, hidden=(4, 6), norm=nn.LayerNorm)
+        if isinstance(layer, nn.LayerNorm)
+    ]
+    assert widths == [(4,), (6,)]
+    assert [type(layer).__name__ for layer in networks.mlp(2, 3, hidden=(), norm=nn.LayerNorm)] == ["Linear"]
+
+
+def norms(player):
+    layers = [layer for layer in player.modules() if isinstance(layer, nn.Linear)]
+    return [torch.linalg.matrix_norm(layer.weight, 2).item() for layer in layers]
+
+
+def test_spectral_divides_each_matrix_by_its_norm():
+    torch.manual_seed(0)
+    plain = networks.mlp(2, 1, hidden=(16, 16))
+    before = [weight.detach().clone() for weight in plain.parameters() if weight.ndim == 2]
+    player = networks.spectral(plain)
+    assert player is plain
+    for _ in range(30):
+        player(torch.zeros(1, 2))  # one step of power iteration each
+    assert norms(player) == pytest.approx([1.0] * 3, abs=1e-4)
+    matrices = [layer.weight.detach() for layer in player if isinstance(layer, nn.Linear)]
+    for matrix, old in zip(matrices, before, strict=True):
+        assert torch.allclose(matrix, old / torch.linalg.matrix_norm(old, 2), atol=1e-4)
+
+
+def test_a_spectral_critic_trains_and_comes_back_from_its_state():
+    def game():
+        torch.manual_seed(0)
+        return Game(
+            networks.mlp(2, 2, hidden=(8,)),
+            networks.spectral(networks.mlp(2, 1, hidden=(8, 8))),
+            recipes.sn_gan,
+        )
+
+    draw = Draw(sampling.ring(), sampling.normal(2), 16)
+    whole, broken = game(), game()
+    list(train(whole, draw, 6))
+    list(train(broken, draw, 3))
+    resumed = game()
+    resumed.load_state_dict(broken.state_dict())
+    list(train(resumed, draw, 6))
+    pairs = zip(whole.critic.state_dict().values(), resumed.critic.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert max(norms(whole.critic)) < 1.2
+
+
+def test_group_sort_permutes_within_groups():
+    x = torch.randn(5, 3, 12)
+    for size in (1, 2, 3, 12):
+        y = networks.GroupSort(size)(x)
+        assert y.shape == x.shape
+        groups = y.unflatten(-1, (-1, size))
+        assert torch.equal(groups, groups.sort(dim=-1).values)
+        assert torch.equal(y.sort(dim=-1).values, x.sort(dim=-1).values)
+    with pytest.raises(InputError, match="groups of 5, which do not divide the width 12"):
+        networks.GroupSort(5)(x)
+    with pytest.raises(InputError, match="size >= 1"):
+        networks.GroupSort(0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_lipschitz_mlp_is_1_lipschitz_with_slope_1_almost_everywhere(seed):
+    """Orthonormal maps and sorting keep the length of the gradient where no layer narrows."""
+    torch.manual_seed(seed)
+    critic = networks.lipschitz_mlp(4, hidden=(4, 4)).double()
+    x = torch.randn(200, 4, dtype=torch.float64, requires_grad=True)
+    f = critic(x)
+    (gradient,) = torch.autograd.grad(f.sum(), x)
+    assert gradient.norm(dim=1).tolist() == pytest.approx([1.0] * 200, rel=1e-6)
+    distance = torch.cdist(x, x)
+    assert ((f[:, None] - f).abs() <= distance * (1 + 1e-6) + 1e-9).all()
+
+
+def test_a_lipschitz_mlp_learns_the_absolute_value_which_spectral_relu_cannot():
+    """W1 between {-1, 1} and 0 is 1; the best critic is |x|."""
+    x, x_fake = torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1)
+
+    def estimate(critic):
+        adam = torch.optim.Adam(critic.parameters(), lr=0.02)
+        for _ in range(300):
+            loss = critic(x_fake).mean() - critic(x).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        return -(critic(x_fake).mean() - critic(x).mean()).item()
+
+    torch.manual_seed(0)
+    assert estimate(networks.lipschitz_mlp((1,), hidden=(16, 16))) == pytest.approx(1, abs=0.02)
+    assert estimate(networks.spectral(networks.mlp((1,), 1, hidden=(16, 16)))) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: networks.spectral(nn.Sequential(nn.ReLU())), "found none"),
+        (lambda: networks.lipschitz_mlp(2, hidden=(5,)), "hidden widths that 2 divides"),
+        (lambda: networks.lipschitz_mlp(0), "size >= 1"),
+    ],
+)
+def test_layers_of_norm_1_refuse(call, says):
+    with pytest.raises(InputError, match=says):
         call()

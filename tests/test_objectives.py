@@ -2,12 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wganlab import objectives
 from wganlab.divergences import js
+from wganlab.errors import InputError
 from wganlab.objectives import Objective, minimax, non_saturating, wasserstein
 
 
@@ -130,3 +133,69 @@ def test_an_objective_is_two_functions_and_names_them():
     assert repr(wasserstein) == "Objective(wasserstein_critic, wasserstein_generator)"
     assert len({repr(objective) for objective in OBJECTIVES.values()}) == 3
     assert minimax.critic is non_saturating.critic
+
+
+@given(scores, scores)
+@examples(40)
+def test_least_squares_and_hinge_by_numpy(f_x, f_gz):
+    x, z, a, b = f_x, f_gz, f_x.numpy(), f_gz.numpy()
+    squares = ((a - 1) ** 2).mean() / 2 + (b**2).mean() / 2
+    assert objectives.least_squares.critic(x, z).item() == pytest.approx(squares, rel=1e-9, abs=1e-12)
+    assert objectives.least_squares.generator(z).item() == pytest.approx(
+        ((b - 1) ** 2).mean() / 2, rel=1e-9, abs=1e-12
+    )
+    hinge = np.maximum(0, 1 - a).mean() + np.maximum(0, 1 + b).mean()
+    assert objectives.hinge.critic(x, z).item() == pytest.approx(hinge, rel=1e-9, abs=1e-12)
+    assert objectives.hinge.generator(z).item() == pytest.approx(-b.mean(), rel=1e-9, abs=1e-12)
+
+
+def test_the_hinge_asks_for_a_margin_and_no_more():
+    """Scores beyond 1 and -1 cost nothing and have no gradient."""
+    f_x, f_gz = torch.tensor([1.5, 0.0], requires_grad=True), torch.tensor([-1.5, 0.0], requires_grad=True)
+    loss = objectives.hinge.critic(f_x, f_gz)
+    assert loss.item() == 1.0
+    loss.backward()
+    assert (f_x.grad.tolist(), f_gz.grad.tolist()) == ([0.0, -0.5], [0.0, 0.5])
+
+
+@pytest.mark.parametrize(("real", "fake"), [(0.9, 0.0), (1.0, 0.0), (0.9, 0.1)])
+@pytest.mark.parametrize(("p", "q"), [(0.3, 0.3), (0.5, 0.1), (0.0, 0.4), (0.4, 0.0)])
+def test_smoothed_labels_move_the_best_discriminator(real, fake, p, q):
+    """The least of p H(real, D) + q H(fake, D) over D is at (real p + fake q) / (p + q)."""
+    smooth = objectives.with_labels(objectives.minimax, real, fake)
+    f = torch.linspace(-12, 12, 240001, dtype=torch.float64)
+    one = torch.zeros(1, dtype=torch.float64)
+    on_real = torch.stack([smooth.critic(f[k : k + 1], one) for k in range(0, 240001, 20000)]) - np.log(2)
+    by_hand = real * np.logaddexp(0, -f[::20000].numpy()) + (1 - real) * np.logaddexp(0, f[::20000].numpy())
+    assert on_real.numpy() == pytest.approx(by_hand, rel=1e-9)
+    D = torch.sigmoid(f)
+    cost = -p * (real * D.log() + (1 - real) * (1 - D).log()) - q * (
+        fake * D.log() + (1 - fake) * (1 - D).log()
+    )
+    best = D[cost.nan_to_num(nan=torch.inf).argmin()].item()
+    assert best == pytest.approx((real * p + fake * q) / (p + q), abs=1e-4)
+    assert smooth.generator is objectives.minimax_generator
+
+
+def test_labels_1_and_0_are_the_plain_discriminator():
+    f_x, f_gz = torch.randn(2, 10, dtype=torch.float64)
+    smooth = objectives.with_labels(objectives.non_saturating, 1.0, 0.0)
+    assert smooth.critic(f_x, f_gz).item() == pytest.approx(
+        objectives.discriminator(f_x, f_gz).item(), rel=1e-12
+    )
+    assert repr(smooth) == "Objective(discriminator with labels 1 and 0, non_saturating_generator)"
+
+
+@pytest.mark.parametrize(
+    ("objective", "real", "fake", "says"),
+    [
+        (objectives.wasserstein, 0.9, 0.0, "has none. Use it with minimax"),
+        (objectives.hinge, 0.9, 0.0, "has none"),
+        (objectives.minimax, 0.9, 0.9, "0 <= fake < real <= 1"),
+        (objectives.minimax, 1.1, 0.0, "0 <= fake < real <= 1"),
+        (objectives.minimax, 0.9, -0.1, "0 <= fake < real <= 1"),
+    ],
+)
+def test_with_labels_refuses(objective, real, fake, says):
+    with pytest.raises(InputError, match=says):
+        objectives.with_labels(objective, real, fake)

@@ -24,7 +24,7 @@ def optimizer(make):
 
 
 def test_all_recipes_are_looked_at_here():
-    assert set(NAMES) == {"gan", "wgan", "wgan_gp", "wgan_gp_digits", "wgan_gp_toy"}
+    assert set(NAMES) == {"gan", "wgan", "wgan_gp", "wgan_gp_digits", "wgan_gp_toy", "wgan_lp", "sn_gan"}
 
 
 def test_gan():
@@ -49,6 +49,22 @@ def test_wgan_gp():
     assert recipes.wgan_gp.constraint == GradientPenalty(10.0, one_sided=False)
     assert recipes.wgan_gp.n_critic == 5
     assert optimizer(recipes.wgan_gp.optimizer) == ("Adam", {"lr": 1e-4, "betas": (0.0, 0.9)})
+
+
+def test_wgan_lp_is_wgan_gp_but_for_one_word():
+    """Petzka et al. 2018: slopes below 1 cost nothing."""
+    assert recipes.wgan_lp.constraint == GradientPenalty(10.0, one_sided=True)
+    same = replace(recipes.wgan_lp, constraint=recipes.wgan_gp.constraint)
+    assert (same.objective, same.n_critic, same.generator_optimizer) == (objectives.wasserstein, 5, None)
+    assert optimizer(same.optimizer) == optimizer(recipes.wgan_gp.optimizer)
+
+
+def test_sn_gan():
+    """Miyato et al. 2018, equations 16 and 17: hinge; Adam 2e-4, (0, 0.9), 5 critic updates."""
+    assert recipes.sn_gan.objective is objectives.hinge
+    assert type(recipes.sn_gan.constraint) is Constraint
+    assert recipes.sn_gan.n_critic == 5
+    assert optimizer(recipes.sn_gan.optimizer) == ("Adam", {"lr": 2e-4, "betas": (0.0, 0.9)})
 
 
 def test_our_own_recipes_say_how_they_depart():

@@ -6,10 +6,13 @@ shape (m,). In the GAN objectives the discriminator is :math:`D = \sigma(f)`, so
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
 from torch.nn.functional import softplus
+
+from .errors import InputError
 
 
 class Objective(NamedTuple):
@@ -18,12 +21,12 @@ class Objective(NamedTuple):
     Any two functions will do, which is how a reader adds an objective:
 
     >>> import torch
-    >>> hinge = Objective(
-    ...     critic=lambda f_x, f_gz: (1 - f_x).relu().mean() + (1 + f_gz).relu().mean(),
+    >>> squared = Objective(
+    ...     critic=lambda f_x, f_gz: (f_x - f_gz - 1).square().mean(),
     ...     generator=lambda f_gz: -f_gz.mean(),
     ... )
-    >>> hinge.critic(torch.tensor([1.0]), torch.tensor([0.0])).item()
-    1.0
+    >>> squared.critic(torch.tensor([3.0]), torch.tensor([0.0])).item()
+    4.0
     """
 
     critic: Callable[[Tensor, Tensor], Tensor]
@@ -96,6 +99,89 @@ def non_saturating_generator(f_gz: Tensor) -> Tensor:
     return softplus(-f_gz).mean()
 
 
+def least_squares_critic(f_x: Tensor, f_gz: Tensor) -> Tensor:
+    r""":math:`\frac1{2m}\sum(f(x_i) - 1)^2 + \frac1{2m}\sum f(g(z_i))^2`: scores as labels 1 and 0.
+
+    Source: Mao et al. 2017, equation 9 (labels a = 0, b = c = 1).
+
+    >>> import torch
+    >>> least_squares_critic(torch.tensor([3.0]), torch.tensor([1.0])).item()
+    2.5
+    """
+    return ((f_x - 1).square().mean() + f_gz.square().mean()) / 2
+
+
+def least_squares_generator(f_gz: Tensor) -> Tensor:
+    r""":math:`\frac1{2m}\sum(f(g(z_i)) - 1)^2`: fakes are to be scored 1.
+
+    Source: Mao et al. 2017, equation 9.
+
+    >>> import torch
+    >>> least_squares_generator(torch.tensor([3.0])).item()
+    2.0
+    """
+    return (f_gz - 1).square().mean() / 2
+
+
+def hinge_critic(f_x: Tensor, f_gz: Tensor) -> Tensor:
+    r""":math:`\frac1m\sum\max(0, 1 - f(x_i)) + \frac1m\sum\max(0, 1 + f(g(z_i)))`: a margin of 1 is enough.
+
+    Source: Miyato et al. 2018, equation 16; its generator's loss is that of ``wasserstein``, equation 17.
+
+    >>> import torch
+    >>> hinge_critic(torch.tensor([0.5, 2.0]), torch.tensor([0.0, -3.0])).item()
+    0.75
+    """
+    return (1 - f_x).relu().mean() + (1 + f_gz).relu().mean()
+
+
 wasserstein = Objective(wasserstein_critic, wasserstein_generator)
 minimax = Objective(discriminator, minimax_generator)
 non_saturating = Objective(discriminator, non_saturating_generator)
+least_squares = Objective(least_squares_critic, least_squares_generator)
+hinge = Objective(hinge_critic, wasserstein_generator)
+
+
+@dataclass(frozen=True)
+class SmoothedDiscriminator:
+    """The discriminator's cross entropy with the labels ``real`` and ``fake`` in place of 1 and 0."""
+
+    real: float
+    fake: float
+
+    @property
+    def __name__(self) -> str:
+        return f"discriminator with labels {self.real:g} and {self.fake:g}"
+
+    def __call__(self, f_x: Tensor, f_gz: Tensor) -> Tensor:
+        def entropy(f: Tensor, label: float) -> Tensor:
+            return (label * softplus(-f) + (1 - label) * softplus(f)).mean()
+
+        return entropy(f_x, self.real) + entropy(f_gz, self.fake)
+
+
+def with_labels(objective: Objective, real: float = 0.9, fake: float = 0.0) -> Objective:
+    r"""Label smoothing: D is asked to say ``real`` on real points and ``fake`` on fakes, not 1 and 0.
+
+    The best D is then :math:`(\alpha p_r + \beta p_g)/(p_r + p_g)` with :math:`\alpha` real and
+    :math:`\beta` fake; any :math:`\beta > 0` rewards fakes where there are no data, so 0 is the default
+    ("one-sided"). For ``minimax`` and ``non_saturating``; the generator's loss stays. Raises ``InputError``
+    for other objectives and labels outside 0 <= fake < real <= 1.
+    Source: Salimans et al. 2016, section 3.4.
+
+    >>> import torch
+    >>> smooth = with_labels(non_saturating)
+    >>> round(smooth.critic(torch.zeros(4), torch.zeros(4)).item(), 6)  # 2 ln 2, as for any label at D = 1/2
+    1.386294
+    """
+    if objective.critic is not discriminator:
+        raise InputError(
+            f"with_labels smooths the labels of a discriminator, but {objective} has none. "
+            f"Use it with minimax or non_saturating."
+        )
+    if not 0 <= fake < real <= 1:
+        raise InputError(
+            f"with_labels needs 0 <= fake < real <= 1, got real = {real} and fake = {fake}. "
+            f"One-sided smoothing is real = 0.9 and fake = 0."
+        )
+    return Objective(SmoothedDiscriminator(real, fake), objective.generator)

@@ -11,11 +11,13 @@ together they are a certificate, and no number leaves this package without one.
 - ``exact``: any points, any cost matrix; ``line``: the real line; ``potentials``: the exact critic.
 - ``entropic``: Sinkhorn; ``slices``: one-dimensional projections; ``normals``: a closed form;
   ``samples``: what a finite sample does to the distance.
+- ``congested``: the other problem that a critic with a gradient penalty solves.
 
 Arrays may be numpy, torch or lists; arrays in a result are of the kind that came in. The
 computation is in float64 on the CPU and never changes an input.
 """
 
+from .congested import CongestedFlow, PenalisedCritic, congested_flow, interpolate_density, penalised_line
 from .entropic import entropic_potentials, sinkhorn, sinkhorn_divergence
 from .exact import Transport, emd, emd_from_cost, emd_lp, ground_cost
 from .line import cumulative_flow, wasserstein_1d
@@ -25,10 +27,13 @@ from .samples import bridge_constant, sample_w1
 from .slices import sliced_wasserstein
 
 __all__ = [
+    "CongestedFlow",
+    "PenalisedCritic",
     "Potential",
     "Transport",
     "bridge_constant",
     "c_transform",
+    "congested_flow",
     "cumulative_flow",
     "emd",
     "emd_from_cost",
@@ -36,7 +41,9 @@ __all__ = [
     "entropic_potentials",
     "gaussian_w2",
     "ground_cost",
+    "interpolate_density",
     "kantorovich_potential",
+    "penalised_line",
     "sample_w1",
     "sinkhorn",
     "sinkhorn_divergence",

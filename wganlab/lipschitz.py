@@ -1,0 +1,177 @@
+r"""How steep a critic is: bounds of its Lipschitz constant from below and above, and slopes layer by layer.
+
+:math:`\|f\|_L` is the least K with :math:`|f(x) - f(y)| \le K\|x - y\|`. For a network it is hard to
+compute, so it is enclosed: ``lower_bound(critic, x)`` <= ``||f||_L`` <= ``upper_bound(critic)``.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from .errors import InputError
+from .networks import GroupSort
+
+# Maps that are 1-Lipschitz for the Euclidean norm, whatever their size.
+GENTLE = (nn.ReLU, nn.Tanh, nn.Flatten, nn.Unflatten, nn.Identity, nn.Softplus, GroupSort)
+
+
+def gradient_norms(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    r""":math:`\|\nabla f(x_i)\|` for each row: x (m, ...), result (m,), without a graph.
+
+    Raises ``InputError`` if the critic does not give one score a row.
+
+    >>> gradient_norms(lambda x: 0.5 * x.square().sum(1), torch.tensor([[3.0, 4.0]])).tolist()
+    [5.0]
+    """
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        f = critic(x)
+        if f.shape != x.shape[:1]:
+            raise InputError(
+                f"gradient_norms needs one score a row, shape ({len(x)},), but this critic gave "
+                f"{tuple(f.shape)}. End it with nn.Flatten(0)."
+            )
+        (gradient,) = torch.autograd.grad(f.sum(), x)
+    return gradient.flatten(1).norm(dim=1)
+
+
+def lower_bound(critic: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    r"""The steepest that f is seen to be at the rows of x and between them: at most :math:`\|f\|_L`.
+
+    The larger of :math:`\max_i\|\nabla f(x_i)\|` and
+    :math:`\max_{i<j}|f(x_i) - f(x_j)| / \|x_i - x_j\|`, pairs that coincide left out. x (m, ...).
+    Cost: m^2 pairs. Where f is differentiable, each of these numbers is at most its constant.
+    Raises as ``gradient_norms`` does.
+
+    >>> lower_bound(lambda x: x.abs().sum(1), torch.tensor([[-1.0], [2.0], [0.5]]))
+    1.0
+    """
+    steepest = gradient_norms(critic, x).max().item()
+    with torch.no_grad():
+        f = critic(x)
+    distance = torch.nn.functional.pdist(x.flatten(1))
+    rise = torch.nn.functional.pdist(f[:, None], p=1)
+    apart = distance > 0
+    return max(steepest, (rise[apart] / distance[apart]).max().item()) if apart.any() else steepest
+
+
+def upper_bound(critic: nn.Module) -> float:
+    r""":math:`\prod_\ell\|M_\ell\|_2`: the product of the layers' spectral norms, at least :math:`\|f\|_L`.
+
+    For chains (``nn.Sequential``) of linear and convolution layers with zero padding, and of maps that are
+    1-Lipschitz by themselves: ReLU, leaky ReLU of slope at most 1, tanh, softplus, GroupSort, reshaping.
+    A convolution's norm is bounded by the smaller of :math:`\sqrt{\|M\|_1\|M\|_\infty}` and the spectral
+    norm of its kernel as a matrix times the root of the number of patches that an input can lie in.
+    Raises ``InputError`` for a layer of which no bound is known, such as LayerNorm.
+    Source: Szegedy et al. 2014, section 4.3 (the product); Miyato et al. 2018, section 2.1.
+
+    >>> critic = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1), nn.Flatten(0))
+    >>> critic[0].weight.data, critic[2].weight.data = 3 * torch.eye(2), torch.tensor([[3.0, 4.0]])
+    >>> upper_bound(critic)
+    15.0
+    """
+    return math.prod(norm_of(name, layer) for name, layer in layers(critic))
+
+
+def layers(player: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The chain of a player's layers with their names, nested ``nn.Sequential`` opened.
+
+    >>> [name for name, _ in layers(nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.ReLU())))]
+    ['0', '1.0']
+    """
+    if not isinstance(player, nn.Sequential):
+        return [("", player)]
+    return [
+        (f"{name}.{inner}".rstrip("."), layer)
+        for name, child in player.named_children()
+        for inner, layer in layers(child)
+    ]
+
+
+def norm_of(name: str, layer: nn.Module) -> float:
+    """A bound of one layer's Lipschitz constant; for a linear layer its spectral norm itself."""
+    if isinstance(layer, nn.Linear):
+        return torch.linalg.matrix_norm(layer.weight.detach().double(), 2).item()
+    if isinstance(layer, nn.LeakyReLU) and abs(layer.negative_slope) <= 1:
+        return 1.0
+    if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and layer.groups == 1:
+        return convolution_norm(layer)
+    if isinstance(layer, GENTLE):
+        return 1.0
+    raise InputError(
+        f"upper_bound knows linear and convolution layers, ReLU, leaky ReLU, tanh, softplus, GroupSort and "
+        f"reshaping in an nn.Sequential, but '{name}' is {type(layer).__name__}. Its Lipschitz constant may "
+        f"be unbounded (as LayerNorm's is); use lower_bound on points instead."
+    )
+
+
+def convolution_norm(layer: nn.Conv2d) -> float:
+    """The bound of ``upper_bound`` for a convolution with zero padding, for pictures of any size."""
+    kernel = layer.weight.detach().double()  # (out, in, height, width)
+    row_sum = kernel.abs().sum(dim=(1, 2, 3)).max()  # one output: a row of the matrix
+    column_sum = kernel.abs().sum(dim=(0, 2, 3)).max()  # one input: at most one column of the kernel's
+    patches = math.prod(
+        math.ceil(size / stride) for size, stride in zip(layer.kernel_size, layer.stride, strict=True)
+    )
+    as_matrix = torch.linalg.matrix_norm(kernel.flatten(1), 2) * math.sqrt(patches)
+    return min((row_sum * column_sum).sqrt().item(), as_matrix.item())
+
+
+def clip_bound(sizes: Sequence[int], c: float) -> float:
+    r""":math:`c^L\sqrt{n_0}\,n_1\cdots n_{L-1}`: the steepest a network can be with all weights in [-c, c].
+
+    ``sizes`` are the widths :math:`n_0, n_1, \dots, n_L`, with one output, :math:`n_L = 1`. Attained by
+    ReLU networks.
+    Raises ``InputError`` for fewer than two sizes, sizes below 1, more outputs, and c <= 0.
+
+    >>> round(clip_bound((2, 512, 512, 512, 1), 0.01), 4)
+    1.8981
+    """
+    if len(sizes) < 2 or min(sizes) < 1 or sizes[-1] != 1 or not 0 < c < math.inf:
+        raise InputError(
+            f"clip_bound needs the widths of a critic from its input to its one output and a bound c > 0, "
+            f"got {tuple(sizes)} and c = {c}. For example: clip_bound((2, 128, 1), 0.01)."
+        )
+    return c ** (len(sizes) - 1) * math.sqrt(sizes[0]) * math.prod(sizes[1:-1])
+
+
+def layer_gradients(critic: nn.Sequential, x: Tensor, x_fake: Tensor) -> Tensor:
+    r""":math:`\|\partial L/\partial a_\ell\|` for the output :math:`a_\ell` of each layer that has weights.
+
+    First layer first. :math:`L = \frac1m\sum f(\tilde x_i) - \frac1m\sum f(x_i)` is the critic's loss; the
+    norm is over all rows and units of the layer's output on both batches, computed in float64 so that it
+    does not underflow. Result (L,).
+    Source: Gulrajani et al. 2017, Figure 1(b), left. Raises ``InputError`` for a critic without such layers.
+
+    >>> critic = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1), nn.Flatten(0))
+    >>> _ = critic[1].weight.data.fill_(3.0)
+    >>> layer_gradients(critic, torch.ones(1, 1), torch.zeros(1, 1)).square().round().tolist()
+    [18.0, 2.0]
+    """
+    chain = [layer for _, layer in layers(critic)]
+    if not any(has_weights(layer) for layer in chain):
+        raise InputError(
+            "layer_gradients needs an nn.Sequential with layers that have weights, and found none."
+        )
+    outputs, a = [], torch.cat([x, x_fake]).double()
+    for layer in chain:
+        a = call_in_double(layer, a)
+        if has_weights(layer):
+            outputs.append(a)
+    loss = a[len(x) :].mean() - a[: len(x)].mean()
+    return torch.stack([gradient.norm() for gradient in torch.autograd.grad(loss, outputs)])
+
+
+def has_weights(layer: nn.Module) -> bool:
+    """Whether it is a layer of Figure 1(b): a linear or convolution layer, not a normalisation."""
+    return isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))
+
+
+def call_in_double(layer: nn.Module, a: Tensor) -> Tensor:
+    """``layer(a)`` with its weights as float64, the layer itself left as it is."""
+    tensors = {name: tensor.double() for name, tensor in layer.state_dict(keep_vars=True).items()}
+    with parametrize.cached():
+        return torch.func.functional_call(layer, tensors, (a,))
