@@ -1,6 +1,6 @@
 """The interactive figures: their HTML, and what they compute and do in a real browser.
 
-The browser part opens one page with all four figures as a file, without a network, works it as a reader
+The browser part opens one page with all figures as a file, without a network, works it as a reader
 would - keys, mouse, buttons - and compares what it reads there with the package and with scipy and POT.
 """
 
@@ -9,16 +9,19 @@ import json
 import math
 import re
 
+import contourpy
 import numpy as np
 import ot
 import pytest
 import test_browser
 from matplotlib import pyplot as plt
 from scipy.integrate import quad
+from scipy.interpolate import RegularGridInterpolator
 from scipy.stats import norm
 
-from wganlab import divergences, interactive, transport
+from wganlab import data, divergences, interactive, transport
 from wganlab.errors import InputError
+from wganlab.transport.congested import interpolate_density, penalised_line
 
 LIMIT = 40_000  # bytes of a script
 LABEL = 'A figure with "quotes" & <signs>, to be moved.'
@@ -32,6 +35,9 @@ DATA = {
     "piles": {"P": P, "Q": Q},
     "entropic_plan": {"places": places, "P": laws[0], "Q": laws[1], "power": 2},
 }
+BIAS, MOVIE = data.run("bias").arrays, data.run("movie").arrays
+for name, kept in (("penalty_weight", BIAS), ("training_movie", MOVIE)):
+    DATA[name] = {key: kept[key] for key in interactive.FIGURES[name]}
 
 
 def shown(name, **changes):
@@ -64,9 +70,18 @@ def test_label_is_escaped_and_the_still_is_a_picture():
 
 def test_data_arrive_as_they_are():
     html = shown("entropic_plan").html
-    data = json.loads(base64.b64decode(re.search(r'data-json="([^"]+)"', html)[1]))
-    assert data == {key: np.asarray(value).tolist() for key, value in DATA["entropic_plan"].items()}
+    found = json.loads(base64.b64decode(re.search(r'data-json="([^"]+)"', html)[1]))
+    assert found == {key: np.asarray(value).tolist() for key, value in DATA["entropic_plan"].items()}
     assert "data-json" not in shown("two_normals").html
+
+
+def test_bytes_arrive_as_base64_and_a_film_stays_small():
+    text = base64.b64decode(interactive.encoded("training_movie", DATA["training_movie"]))
+    found = json.loads(text)
+    for key in ("real", "samples", "critic"):
+        assert np.array_equal(np.frombuffer(base64.b64decode(found[key]), np.uint8), MOVIE[key].ravel()), key
+    assert found["steps"] == MOVIE["steps"].tolist()
+    assert len(base64.b64encode(text)) <= 120_000
 
 
 @pytest.mark.parametrize(
@@ -81,6 +96,16 @@ def test_data_arrive_as_they_are():
         ("piles", {"label": None}, "label of a figure must say what it shows"),
         ("piles", {"data": None}, "'piles' draws the data: P, Q. Got: nothing."),
         ("piles", {"data": {"P": [1]}}, "'piles' draws the data: P, Q. Got: P."),
+        (
+            "penalty_weight",
+            {"data": {"weights": [1]}},
+            "draws the data: weights, one_sided, reversed. Got: weights",
+        ),
+        (
+            "training_movie",
+            {"data": {}},
+            "draws the data: titles, steps, real, samples, critic, w1, estimate.",
+        ),
         ("two_normals", {"data": {"x": 1}}, "'two_normals' draws the data: nothing. Got: x."),
         ("piles", {"data": {"P": [math.nan], "Q": [1]}}, "must be finite numbers or arrays"),
         ("piles", {"data": {"P": object(), "Q": [1]}}, "must be finite numbers or arrays"),
@@ -185,7 +210,7 @@ def test_stills_give_way_and_figures_do_not_disturb_each_other(page):
 def test_what_takes_the_focus_keeps_its_keys_in_jupyterlab(page):
     """Its shortcuts pass over an element that has this attribute itself; a parent's does not help."""
     inside = ".interactive-figure :is(input, button, [tabindex])"
-    assert page.locator(inside).count() == 4 + 4 + 8
+    assert page.locator(inside).count() == 4 + 4 + 8 + 6 + 2
     assert page.locator(f"{inside}:not([data-lm-suppress-shortcuts])").count() == 0
 
 
@@ -573,3 +598,362 @@ def test_heat_map_shows_the_plan(page):
     )
     plan = np.array(tool(page, "entropic_plan", "solve(0.1).plan"))
     assert np.abs(np.array(opacity).reshape(24, 24) ** 2 - plan / plan.max()).max() < 2e-3
+
+
+# penalty_weight
+
+
+def density_of_uniforms(x):
+    """Of eps (2 + v) + (1 - eps) u: the mean of 1 / (2 + v - u) over u < x < 2 + v."""
+    high = max(x, 2.0)
+    return quad(lambda u: math.log((3 - u) / (high - u)), 0, min(x, 1.0), epsabs=1e-13)[0]
+
+
+LINES = {  # name -> h, density, support
+    "points": (lambda x: 1.0, lambda x: 1.0, (0.0, 1.0)),
+    "uniform": (lambda x: 1 - x, lambda x: -math.log(x), (0.0, 1.0)),
+    "normals": (
+        lambda x: norm.cdf(x) - norm.cdf(x, 3) if x < 1.5 else norm.sf(x, 3) - norm.sf(x),
+        lambda x: float(interpolate_density([[x]], [[3.0]], 1.0, [[0.0]], 1.0)[0]),
+        (-12.0, 15.0),
+    ),
+    "uniforms": (
+        lambda x: min(x, 3 - x, 1.0),
+        lambda x: density_of_uniforms(min(x, 3 - x) if not 1 < x < 2 else x),
+        (0.0, 3.0),
+    ),
+}
+LABELS = {
+    "points": "two points",
+    "uniform": "a point and U[0, 1]",
+    "normals": "N(0, 1) and N(3, 1)",
+    "uniforms": "U[0, 1] and U[2, 3]",
+}
+
+
+@pytest.fixture(scope="module")
+def penalised():
+    """The theory by quadrature for weight 1, from which every weight follows."""
+    return {
+        name: penalised_line(h, density, support, weight=1.0) for name, (h, density, support) in LINES.items()
+    }
+
+
+def choose(page, pair, k, reverse=False):
+    """By the keyboard: the pair, the place of the slider, the toggle."""
+    root = page.locator("#wganlab-penalty_weight")
+    root.get_by_role("button", name=LABELS[pair]).press("Enter")
+    toggle = root.get_by_role("button", name="reversed critic")
+    if (toggle.get_attribute("aria-pressed") == "true") != reverse:
+        toggle.press("Space")
+    press(page, "#wganlab-penalty_weight-lambda", "Home", *["ArrowRight"] * k)
+
+
+@in_browser
+@pytest.mark.parametrize("pair", LINES)
+def test_penalised_critic_against_quadrature(page, penalised, pair):
+    theory = penalised[pair]
+    for weight in (0.1, 0.25, 1.0, 10.0, 100.0):
+        found = tool(page, "penalty_weight", f"solve('{pair}', {weight})")
+        bias = theory.congestion / (2 * weight)
+        assert found["w1"] == pytest.approx(theory.w1, abs=1e-9)
+        assert found["congestion"] == pytest.approx(theory.congestion, abs=1e-8)
+        assert found["estimate"] == pytest.approx(theory.w1 + bias, abs=1e-6)
+        assert found["objective"] == pytest.approx(theory.w1 + bias / 2, abs=1e-6)
+    low, high = {"normals": (-3.0, 6.0)}.get(pair, LINES[pair][2])
+    for x in low + (high - low) * (np.arange(9) + 0.5) / 9:
+        assert tool(page, "penalty_weight", f"slope('{pair}', 1, {x})") == pytest.approx(
+            theory.slope(x), abs=1e-9
+        )
+        turned, reverse = (
+            tool(page, "penalty_weight", f"slope('{pair}', 1, {x}, true)"),
+            theory.reversed_slope(x),
+        )
+        assert turned == pytest.approx(theory.slope(x) if math.isnan(reverse) else reverse, abs=1e-9)
+
+
+@in_browser
+def test_penalised_critic_in_closed_form(page):
+    exact = {"points": (1, 1), "uniform": (0.5, math.log(4 / 3))}
+    for pair, (w1, congestion) in exact.items():
+        found = tool(page, "penalty_weight", f"solve('{pair}', 0.1)")
+        assert found["estimate"] == pytest.approx(w1 + 5 * congestion, abs=1e-12)
+
+
+@in_browser
+@pytest.mark.parametrize("pair", LINES)
+def test_reversed_critic_against_a_fine_sum(page, penalised, pair):
+    """The integral of f' h, where f' is turned on {h < 2 lambda rho} and only there."""
+    h, density, (low, high) = LINES[pair]
+    x = low + (high - low) * (np.arange(4000) + 0.5) / 4000
+    rise = np.array([h(at) for at in x])
+    ratio = rise / np.array([density(at) for at in x])
+    for weight in (0.1, 1.0, 1.3, 2.0, 10.0):
+        found = tool(page, "penalty_weight", f"solve('{pair}', {weight})")
+        turned = ratio < 2 * weight
+        slope = 1 + ratio / (2 * weight) - 2 * turned
+        assert found["reversed"] == pytest.approx((slope * rise).mean() * (high - low), abs=5e-3)
+        inside = np.any([(a < x) & (x < b) for a, b in found["parts"]], axis=0) if found["parts"] else x < low
+        assert (inside != turned)[rise > 1e-9].mean() < 1e-3
+        assert found["reversedObjective"] == pytest.approx(
+            found["objective"] + found["reversed"] - found["estimate"], abs=1e-12
+        )
+        if turned[rise > 1e-12].all():
+            everywhere = -penalised[pair].w1 + penalised[pair].congestion / (2 * weight)
+            assert found["reversed"] == pytest.approx(everywhere, abs=1e-6)
+            assert found["share"] == pytest.approx(1, abs=1e-9)
+
+
+@in_browser
+def test_penalty_weight_by_keyboard(page, penalised):
+    slider = page.locator("#wganlab-penalty_weight-lambda")
+    for pair, k in (("normals", 0), ("uniform", 20), ("points", 40), ("uniforms", 25)):
+        choose(page, pair, k)
+        weight = 0.1 * 10 ** (k / 20)
+        estimate = penalised[pair].w1 + penalised[pair].congestion / (2 * weight)
+        values = {key: number(text) for key, text in read(page, "penalty_weight").items()}
+        assert values["estimate"] == pytest.approx(estimate, abs=5.1e-5)
+        assert values["objective"] == pytest.approx((estimate + penalised[pair].w1) / 2, abs=5.1e-5)
+        assert values["w1"] == pytest.approx(penalised[pair].w1, abs=5.1e-5)
+        assert values["ratio"] == pytest.approx(estimate / penalised[pair].w1, abs=5.1e-4)
+        assert slider.get_attribute("aria-valuetext") == f"lambda {float(f'{weight:.2g}'):g}"
+    press(page, "#wganlab-penalty_weight-lambda", "End")
+    assert slider.get_attribute("aria-valuetext") == "lambda 100"
+    pressed = page.locator("#wganlab-penalty_weight [aria-pressed=true]").all_text_contents()
+    assert pressed == [LABELS["uniforms"]]
+
+
+@in_browser
+def test_the_toggle_turns_the_critic_round(page):
+    choose(page, "normals", 40, reverse=True)
+    note = page.locator("#wganlab-penalty_weight .note")
+    assert read(page, "penalty_weight")["estimate"] == "−2.5370"
+    assert note.text_content().startswith("With this weight the slope can be reversed everywhere. ")
+    choose(page, "points", 0, reverse=True)
+    assert read(page, "penalty_weight")["estimate"] == "6.0000"
+    assert "can be reversed nowhere." in note.text_content()
+    choose(page, "uniforms", 20, reverse=True)
+    assert "can be reversed on a part of the line." in note.text_content()
+    choose(page, "points", 40, reverse=False)
+    assert read(page, "penalty_weight")["estimate"] == "1.0500"
+    page.wait_for_function(
+        "document.querySelector('#wganlab-penalty_weight output').textContent.includes('1.05')"
+    )
+    assert spoken(page, "penalty_weight") == note.text_content().replace("W₁", "W1")
+
+
+REPORT = """() => { const root = document.getElementById("wganlab-penalty_weight");
+    const part = name => root.querySelector(`[data-part=${name}]`);
+    const place = dot => ["cx", "cy"].map(key => Number(dot.getAttribute(key)));
+    return { now: place(part("now")), rings: [...part("trained").children].map(place),
+        ticks: [...part("ticks").querySelectorAll("text")]
+            .map(text => [Number(text.textContent), Number(text.getAttribute("y")) - 4]) }; }"""
+
+
+@in_browser
+@pytest.mark.parametrize("pair", LINES)
+def test_trained_critics_lie_where_they_were_measured(page, pair):
+    """Read off the picture, by its own ticks."""
+    choose(page, pair, 20)
+    found = page.evaluate(REPORT)
+    (one, y_one), *_, (other, y_other) = found["ticks"]
+
+    def value(y):
+        return one * (other / one) ** ((np.array(y) - y_one) / (y_other - y_one))
+
+    x, y = np.array(found["rings"]).T
+    assert BIAS["pairs"].tolist() == list(LINES)
+    assert 0.1 * 10 ** (3 * (x - 46) / 262) == pytest.approx(np.repeat(BIAS["weights"], 3), rel=1e-6)
+    trained = BIAS["one_sided"][list(LINES).index(pair)]
+    assert value(y) == pytest.approx(trained.ravel(), rel=1e-6)
+    assert found["now"][0] == pytest.approx(46 + 262 / 3)
+    now = tool(page, "penalty_weight", f"solve('{pair}', 1).estimate")
+    assert value(found["now"][1]) == pytest.approx(now, rel=1e-6)
+
+
+# training_movie
+
+film = "#wganlab-training_movie"
+LAST = len(MOVIE["steps"]) - 1
+
+
+def frame_now(page):
+    return int(page.locator(f"{film}-frame").input_value())
+
+
+def play_button(page):
+    return page.locator(f"{film} button")
+
+
+@in_browser
+@pytest.mark.parametrize("k", [0, 9, LAST])
+def test_a_frame_is_the_kept_one(page, k):
+    press(page, f"{film}-frame", "Home", *["ArrowRight"] * k)
+    values = read(page, "training_movie")
+    shown_points = page.eval_on_selector_all(f"{film} path.fake", "all => all.map(e => e.getAttribute('d'))")
+    for game, found in enumerate(tool(page, "training_movie", f"frame({k})")):
+        points = MOVIE["samples"][game, k]
+        assert found["points"] == points.ravel().tolist()
+        places = np.array(
+            [[float(v) for v in dot.split()] for dot in re.findall(r"M([^h]+)h0", shown_points[game])]
+        )
+        assert np.abs(places - np.array([0, 200]) - points * [200 / 255, -200 / 255]).max() < 0.051
+        assert number(values[f"w1-{game}"]) == MOVIE["w1"][game, k]
+        exact = MOVIE["estimate"][game, k]
+        assert number(values[f"estimate-{game}"]) == pytest.approx(
+            exact, abs=5.1e-4 if abs(exact) >= 1e-3 else abs(exact) / 2
+        )
+    step = MOVIE["steps"][k]
+    assert page.locator(f"{film}-frame").get_attribute("aria-valuetext") == f"after {step} updates"
+    assert page.locator(f"{film} .slider span").text_content() == str(step)
+
+
+@in_browser
+def test_level_lines_against_contourpy(page):
+    k = 12
+    for game, found in enumerate(tool(page, "training_movie", f"frame({k})")):
+        values = MOVIE["critic"][game, k].astype(float)  # first axis: x
+        smooth = RegularGridInterpolator((np.arange(20), np.arange(20)), values)
+        contours = contourpy.contour_generator(z=values.T)
+        assert len(found["lines"]) == 8
+        for j, segments in enumerate(found["lines"], start=1):
+            level = 255 * j / 9
+            ends = np.array(segments).reshape(-1, 2)
+            assert np.abs(smooth(ends) - level).max() < 1e-9
+            expected = np.concatenate(contours.lines(level))
+            assert {tuple(end) for end in ends.round(6)} == {tuple(end) for end in expected.round(6)}
+        at = (3.3, 7.75)
+        assert tool(page, "training_movie", f"between({game}, {k}, 3.3, 7.75)") == pytest.approx(
+            float(smooth(at))
+        )
+
+
+@in_browser
+def test_shading_is_the_critic(page):
+    """The band painted at the middle of each small square holds the critic's value there."""
+    k = 20
+    press(page, f"{film}-frame", "Home", *["ArrowRight"] * k)
+    for game in range(3):
+        paths = page.eval_on_selector_all(
+            f"{film} .panels > div:nth-child({game + 1}) g path", "all => all.map(e => e.getAttribute('d'))"
+        )
+        band = np.full((40, 40), -1)
+        for j, path in enumerate(paths):
+            for left, top, right in re.findall(r"M(\S+) (\S+)H(\S+)v5", path):
+                band[round(float(top) / 5), round(float(left) / 5) : round(float(right) / 5)] = j
+        centre = (np.arange(40) + 0.5) / 40 * 19
+        smooth = RegularGridInterpolator(
+            (np.arange(20), np.arange(20)), MOVIE["critic"][game, k].astype(float)
+        )
+        value = smooth(np.array([[(x, y) for x in centre] for y in centre[::-1]]))
+        assert (np.abs(value - (band + 0.5) * 255 / 9) <= 255 / 18 + 1e-6).all()
+
+
+@in_browser
+def test_the_film_plays_on_a_press_only_and_stops_at_its_end(page):
+    page.clock.install()
+    button = play_button(page)
+    button.scroll_into_view_if_needed()
+    page.clock.run_for(3000)
+    assert (frame_now(page), button.text_content()) == (0, "play")
+    button.press("Space")
+    page.clock.run_for(910)
+    assert (frame_now(page), button.text_content()) == (3, "pause")
+    assert number(read(page, "training_movie")["w1-2"]) == MOVIE["w1"][2, 3]
+    button.press("Enter")
+    page.clock.run_for(3000)
+    assert (frame_now(page), button.text_content()) == (3, "play")
+    button.click()
+    page.clock.run_for(60_000)
+    assert (frame_now(page), button.text_content()) == (LAST, "play")
+    button.click()  # from the start again
+    page.clock.run_for(610)
+    assert frame_now(page) == 2
+    press(page, f"{film}-frame", "ArrowRight")  # a hand on the slider stops the film
+    page.clock.run_for(3000)
+    assert (frame_now(page), button.text_content()) == (3, "play")
+
+
+@in_browser
+def test_the_film_is_silent_while_it_plays(page):
+    page.clock.install()
+    button = play_button(page)
+    page.clock.run_for(1000)
+    before = spoken(page, "training_movie")
+    button.click()
+    page.clock.run_for(2000)
+    assert spoken(page, "training_movie") == before
+    button.click()
+    page.clock.run_for(1000)
+    k = frame_now(page)
+    assert spoken(page, "training_movie").startswith(
+        f"After {MOVIE['steps'][k]} updates: clipping, c = 0.01, W1 "
+    )
+
+
+@in_browser
+def test_the_film_stops_where_nobody_sees_it(page):
+    button = play_button(page)
+    button.click()
+    page.evaluate("""Object.defineProperty(document, "hidden", { value: true, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));""")
+    assert button.text_content() == "play"
+    button.click()
+    assert button.text_content() == "pause"
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_function(f"document.querySelector('{film} button').textContent === 'play'")
+    assert frame_now(page) < LAST
+
+
+@in_browser
+def test_the_film_is_slow_for_who_wants_little_motion(browser, folder):
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    page.clock.install()
+    page.goto((folder / "page.html").as_uri())
+    page.clock.run_for(5000)
+    assert frame_now(page) == 0
+    before = spoken(page, "training_movie")
+    play_button(page).click()
+    page.clock.run_for(2900)
+    assert frame_now(page) == 2
+    assert spoken(page, "training_movie") == before
+    context.close()
+
+
+@in_browser
+@pytest.mark.parametrize(
+    ("name", "key", "cut"),
+    [
+        ("training_movie", "critic", lambda array: array[:, 1:]),
+        ("training_movie", "samples", lambda array: array.ravel()[1:]),
+        ("training_movie", "w1", lambda array: array[1:]),
+        ("penalty_weight", "one_sided", lambda array: array[:1]),
+        ("penalty_weight", "reversed", lambda array: array[:1]),
+    ],
+)
+def test_data_that_are_not_whole_leave_the_still(browser, tmp_path, name, key, cut):
+    html = shown(name, data=DATA[name] | {key: cut(DATA[name][key])}).html
+    (tmp_path / "page.html").write_text(PAGE.format(html), encoding="utf-8")
+    with test_browser.tab(browser, tmp_path.as_uri() + "/") as (page, faults):
+        page.goto((tmp_path / "page.html").as_uri())
+        assert page.locator(".interactive-figure > img:visible").count() == 1
+        assert len(faults) == 1
+
+
+@in_browser
+@pytest.mark.parametrize("width", [360, 780])
+def test_moving_a_figure_moves_nothing_around_it(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    heights = set()
+    for k in range(0, LAST + 1, 3):
+        press(page, f"{film}-frame", "Home", *["ArrowRight"] * k)
+        heights.add(page.locator(film).bounding_box()["height"])
+    assert len(heights) == 1
+    heights = set()
+    for pair in LINES:
+        for k in (0, 30, 60):
+            for reverse in (False, True):
+                choose(page, pair, k, reverse)
+                heights.add(page.locator("#wganlab-penalty_weight").bounding_box()["height"])
+    assert len(heights) == 1

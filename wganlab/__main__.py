@@ -1,9 +1,11 @@
-"""The command line: ``wganlab train`` and ``wganlab sample`` (or ``python -m wganlab``).
+"""The command line: ``wganlab train``, ``sample`` and ``audit`` (or ``python -m wganlab``).
 
-Exit codes: 0 done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 130 interrupted, 143 terminated.
+Exit codes: 0 done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 6 audit found a bug, 130 interrupted,
+143 terminated. An audit of several files ends with 2 if one could not be judged, else 6 or 0.
 """
 
 import argparse
+import json
 import signal
 import sys
 from pathlib import Path
@@ -68,6 +70,10 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--out", type=Path, help="a .png to write; default: samples.png in the folder")
     show.add_argument("--count", type=positive, default=64, help="samples drawn (%(default)s)")
     show.add_argument("--seed", type=whole, default=0)
+    judge = verbs.add_parser("audit", help="look for known bugs in gradient penalties")
+    judge.add_argument("places", nargs="+", metavar="FILE.py:FUNCTION", help="(critic, x, x_fake) -> penalty")
+    judge.add_argument("--critic", metavar="FILE.py:MAKE", help="a critic, or a function that makes one")
+    judge.add_argument("--json", action="store_true", help="print the reports as one JSON object")
     return top
 
 
@@ -192,11 +198,34 @@ def run_sample(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_audit(options: argparse.Namespace) -> int:
+    """``wganlab audit``: returns the exit code; a file that cannot be judged is one line on stderr."""
+    from .mistakes import audit
+    from .mistakes.loading import loaded, loaded_critic
+
+    reports, code = {}, 0
+    for place in options.places:
+        try:
+            with loaded(place) as function, loaded_critic(options.critic) as critic:
+                report = audit(function, critic=critic)
+        except InputError as error:
+            print(f"wganlab: {place}: {' '.join(str(error).split())}", file=sys.stderr)
+            reports[place], code = {"error": str(error)}, 2
+            continue
+        code = code or (0 if report.ok else 6)
+        reports[place] = report.as_dict()
+        if not options.json:
+            print(report if len(options.places) == 1 else f"{place}: {report.headline()}")
+    if options.json:
+        print(json.dumps(reports, indent=1))
+    return code
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; a failure is one line on stderr and an exit code."""
     options = parser().parse_args(arguments)
     try:
-        return {"train": run_train, "sample": run_sample}[options.verb](options)
+        return {"train": run_train, "sample": run_sample, "audit": run_audit}[options.verb](options)
     except KeyboardInterrupt:
         return 130
     except Exception as error:

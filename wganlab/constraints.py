@@ -196,7 +196,8 @@ class WassersteinDivergence(Constraint):
     density, so the critic's number is a divergence of its own and has no unit of length.
     Shapes as in ``GradientPenalty``. Raises ``InputError`` for k <= 0 and p < 2 (below 2 the derivative at
     slope 0 is unbounded or missing), and for a critic with BatchNorm in training mode.
-    Source: Wu et al. 2018 (WGAN-div), k = 2 and p = 6.
+    Source: Wu et al. 2018 (WGAN-div); k = 2 and p = 6 are the values of a widely used implementation
+    (PyTorch-GAN), the authors' script has p = 6 with the weight 10.
 
     >>> linear = nn.Linear(2, 1, bias=False)
     >>> linear.weight.data = torch.tensor([[0.6, 0.8]])
@@ -212,7 +213,7 @@ class WassersteinDivergence(Constraint):
         if not (0 < self.k < float("inf") and 2 <= self.p < float("inf")):
             raise InputError(
                 f"WassersteinDivergence needs k > 0 and a power p >= 2, got k = {self.k} and p = {self.p}. "
-                f"The paper's values are 2 and 6."
+                f"Usual values are 2 and 6."
             )
 
     def check(self, critic: nn.Module) -> None:

@@ -1,0 +1,19 @@
+r"""Wrong twins of right functions, and ``audit``, which finds them in a penalty of your own.
+
+Most bugs of this field raise no error: a critic trains, a curve falls, and the number is not what
+its name says. ``ZOO`` keeps such bugs by name, each with a right twin, the number that shows it,
+the project where it was seen, and a check that tells the two apart. ``audit`` calls any gradient
+penalty with critics of known slopes and says which of them it has.
+
+>>> ZOO["global-norm"].check(ZOO["global-norm"].wrong)
+False
+>>> audit(ZOO["global-norm"].right).ok
+True
+"""
+
+from .entry import Entry
+from .examine import audit
+from .report import Finding, Report
+from .zoo import ZOO
+
+__all__ = ["ZOO", "Entry", "Finding", "Report", "audit"]

@@ -1,0 +1,107 @@
+"""A critic of the reader's own: does it score each row by itself?"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from .probes import seed
+
+SIDES = (28, 32, 64, 16, 8, 128, 256)
+
+
+def shapes(critic: nn.Module) -> Iterator[tuple[int, ...]]:
+    """Shapes of one row that the critic might take, told by its first layer.
+
+    >>> next(shapes(nn.Linear(7, 1)))
+    (7,)
+    """
+    for module in critic.modules():
+        if isinstance(module, nn.Conv2d):
+            yield from ((module.in_channels, side, side) for side in SIDES)
+            return
+        if isinstance(module, nn.Linear):
+            n = module.in_features
+            yield (n,)
+            for channels in (1, 3):
+                side = math.isqrt(n // channels)
+                if channels * side**2 == n:
+                    yield (channels, side, side)
+            return
+    yield from ((2,), (1,), (784,), (1, 28, 28), (3, 32, 32), (3, 64, 64))
+
+
+@contextlib.contextmanager
+def borrowed(critic: nn.Module, mode: bool) -> Iterator[None]:
+    """The critic in training mode or not; afterwards its modes and buffers are as before.
+
+    Not a copy: critics with hooks on their weights, such as weight_norm, cannot be copied.
+    """
+    modes = [(module, module.training) for module in critic.modules()]
+    buffers = [
+        (module, name, part, part.clone())
+        for module in critic.modules()
+        for name, part in module.named_buffers(recurse=False)
+    ]
+    critic.train(mode)
+    try:
+        yield
+    finally:
+        for module, name, part, old in buffers:
+            part.copy_(old)
+            setattr(module, name, part)
+        for module, flag in modes:
+            module.training = flag
+
+
+def scores(critic: nn.Module, x: Tensor, mode: bool) -> Tensor | None:
+    """f(x) with one line a row, from the same state and seed each time; None if it raises."""
+    seed(0)
+    with torch.no_grad(), borrowed(critic, mode):
+        try:
+            return critic(x).reshape(len(x), -1).clone()
+        except (Exception, SystemExit):
+            return None
+
+
+def mixing(critic: nn.Module, mode: bool) -> tuple[float, tuple[int, ...]] | None:
+    """How far row 0's score moves when the other rows change, relative to the scores; and the row's shape.
+
+    >>> mixing(nn.Linear(3, 1), mode=True)[0]
+    0.0
+    """
+    weights = list(critic.parameters())
+    if any(is_lazy(weight) for weight in weights):
+        return None
+    for row in shapes(critic):
+        rng = torch.Generator().manual_seed(0)
+        x = torch.randn(8, *row, generator=rng)
+        other = torch.cat([x[:1], 3 * torch.randn(7, *row, generator=rng) + 1])
+        x, other = (part.to(weights[0]) if weights else part for part in (x, other))
+        one, two = scores(critic, x, mode), scores(critic, other, mode)
+        if one is not None and two is not None:
+            scale = torch.stack([one, two]).abs().max().clamp_min(1e-12)
+            return ((one[0] - two[0]).abs().max() / scale).item(), row
+    return None
+
+
+def examine(critic: nn.Module) -> tuple[dict[str, str], list[str]]:
+    """The bugs and the notes about a critic, in the mode it is in; evaluation mode is noted."""
+    moved = mixing(critic, critic.training)
+    if moved is None:
+        return {}, ["critic: no shape of data was found that it takes, so it was not judged"]
+    amount, row = moved
+    layers = ", ".join(f"'{name}' ({type(part).__name__})" for name, part in critic.named_modules()
+                       if "BatchNorm" in type(part).__name__)  # fmt: skip
+    seen = f"row 0 keeps its {row} numbers, the other rows change, and its score moves by {amount:.1%} of the"
+    seen += f" largest score; layers that mix rows: {layers}" if layers else " largest score"
+    if amount > 1e-4:
+        return {"mixes-rows": seen}, []
+    notes = [f"critic: each row of shape {row} is scored by itself"]
+    later = mixing(critic, True) if not critic.training else None
+    if later and later[0] > 1e-4:
+        notes.append("critic: it is in evaluation mode; in training mode it mixes rows, by BatchNorm perhaps")
+    return {}, notes

@@ -1,0 +1,106 @@
+"""A function out of somebody's file, by path, and nothing of the file left behind."""
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+
+NAME = "wganlab_audited_file"
+
+
+@contextlib.contextmanager
+def loaded(place: str) -> Iterator[Any]:
+    """The object that ``FILE.py:NAME`` names; a class is called without arguments.
+
+    While it is in use, the file's folder comes first on ``sys.path``, so that the file may import
+    its neighbours; afterwards the path and ``sys.modules`` are as before, and no bytecode is
+    written. Raises ``InputError`` if there is no such file or name, or the import fails.
+    """
+    file, colon, name = place.rpartition(":")
+    if not colon or not name:
+        raise InputError(f"audit needs FILE.py:FUNCTION, got {place!r}. Add a colon and the function's name.")
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise InputError(f"There is no file {file} to audit. Give the path of a Python file.")
+    before, writes, modules, words = list(sys.path), sys.dont_write_bytecode, set(sys.modules), sys.argv
+    sys.path.insert(0, str(path.parent))
+    sys.dont_write_bytecode, sys.argv = True, [str(path)]  # a script may read options when it is imported
+    try:
+        yield named(run(path), name, file)
+    finally:
+        sys.path[:], sys.dont_write_bytecode, sys.argv = before, writes, words
+        for new in set(sys.modules) - modules:
+            if new == NAME or neighbour(new, path.parent):
+                del sys.modules[new]
+
+
+def neighbour(name: str, folder: Path) -> bool:
+    """Whether a module is a file of that folder or below, and none of an environment kept there."""
+    file = getattr(sys.modules[name], "__file__", None)
+    if not file or "site-packages" in Path(file).parts or name.split(".")[0] == "wganlab":
+        return False
+    return Path(file).resolve().is_relative_to(folder)
+
+
+@contextlib.contextmanager
+def loaded_critic(place: str | None) -> Iterator[nn.Module | None]:
+    """The critic that ``FILE.py:NAME`` names, or that the function of this name makes; None for None."""
+    if place is None:
+        yield None
+        return
+    with torch.random.fork_rng(devices=[]), loaded(place) as found:
+        torch.default_generator.manual_seed(0)
+        try:
+            critic = found if isinstance(found, nn.Module) else found()
+        except Exception as error:
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(f"{place} makes no critic ({said}). It is called without arguments.") from error
+        if not isinstance(critic, nn.Module):
+            raise InputError(f"{place} makes a {type(critic).__name__}, no critic. Return an nn.Module.")
+        yield critic
+
+
+def run(path: Path) -> Any:
+    """The module that a file makes when it is run, not as ``__main__``."""
+    spec = importlib.util.spec_from_file_location(NAME, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path.name} is no Python file. Give a file whose name ends in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[NAME] = module
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(
+            f"{path.name} cannot be imported ({said}). Run it by itself to see where."
+        ) from error
+    return module
+
+
+def named(module: Any, name: str, file: str) -> Any:
+    """The module's attribute; dots lead into classes."""
+    found = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            known = [
+                key for key, value in vars(module).items() if callable(value) and not key.startswith("_")
+            ]
+            raise InputError(f"{file} has no {name!r}. It has: {', '.join(known) or 'nothing to call'}.")
+        found = getattr(found, part)
+    if not isinstance(found, type):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(
+            f"{name} of {file} cannot be made without arguments ({said}). Name an instance."
+        ) from error
