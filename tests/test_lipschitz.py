@@ -53,13 +53,21 @@ def test_gradient_norms_work_without_gradients_around():
 def test_a_pair_can_be_steeper_than_every_point():
     """f(x) = sign(x) |x|^(1/2)-like step: flat at the points, a rise of 2 over 0.1 between them."""
     step = lambda x: torch.where(x[:, 0] > 0, 1.0, -1.0) + 0 * x[:, 0]  # noqa: E731
-    assert lower_bound(step, torch.tensor([[-0.05], [0.05], [3.0]])) == pytest.approx(20, rel=1e-6)
+    assert lower_bound(step, torch.tensor([[-0.05], [0.05], [3.0]])) == pytest.approx(20, rel=1e-5)
 
 
 def test_coinciding_points_and_a_single_one():
     linear = lambda x: 5 * x[:, 0]  # noqa: E731
     assert lower_bound(linear, torch.zeros(4, 2)) == 5
     assert lower_bound(linear, torch.zeros(1, 2)) == 5
+
+
+def test_rounding_is_not_taken_for_slope():
+    """200 neighbours in float32: x + 100 is rounded to multiples of 2^-17, 64 times their distance."""
+    close = 1 + 2.0**-23 * torch.arange(200)[:, None]
+    by_hand = torch.pdist(close + 100) / torch.pdist(close)
+    assert by_hand.max() == 64
+    assert lower_bound(lambda x: x.flatten() + 100, close) == 1
 
 
 def test_refuses_scores_of_another_shape():
