@@ -92,7 +92,7 @@ if __name__ == "__main__":
     }
     about = {
         "command": "python data/make_movie.py",
-        "what": "three games on the ring: clipping (RMSProp, 0.0005) and recipes.wgan_gp_toy, batch 128, seed 0",
+        "what": "games on the ring: clipping (RMSProp, 0.0005) and recipes.wgan_gp_toy, batch 128, seed 0",
         "players": "generator and critic with three hidden layers of 64",
         "cpu_seconds": round(time.process_time() - begin),
         "torch": torch.__version__,

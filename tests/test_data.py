@@ -159,7 +159,9 @@ def test_every_kept_run_is_whole_and_says_how_it_was_made():
     for name in names:
         arrays, about = data.run(name)
         assert arrays
-        assert all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f")
+        for key, array in arrays.items():
+            rows = array[1:] if key.endswith(".curve") else array  # no estimate before the first update
+            assert rows.dtype.kind != "f" or np.isfinite(rows).all()
         assert about["command"].startswith("python ")
         assert {"torch", "python", "machine"} <= set(about)
 

@@ -1,5 +1,7 @@
 """Players have the shapes and weights that one counts by hand, and score each row on its own."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -136,6 +138,7 @@ def test_a_norm_stands_before_each_activation_and_not_at_the_end():
         if isinstance(layer, nn.LayerNorm)
     ]
     assert widths == [(4,), (6,)]
+    assert networks.mlp(2, 1, hidden=(4, 8), norm=partial(nn.GroupNorm, 4))(torch.zeros(3, 2)).shape == (3,)
     assert [type(layer).__name__ for layer in networks.mlp(2, 3, hidden=(), norm=nn.LayerNorm)] == ["Linear"]
 
 

@@ -41,11 +41,10 @@ def mlp(
     if min(sizes) < 1:
         raise InputError(f"mlp needs layers of size >= 1, got sizes {sizes}.")
     layers: list[nn.Module] = [nn.Flatten()] if len(row_in) > 1 else []
-    for size, following in itertools.pairwise(sizes):
+    for size, following in itertools.pairwise(sizes[:-1]):
         layers += [nn.Linear(size, following), *([norm(following)] if norm else [])]
         layers += [nn.LeakyReLU(slope) if slope else nn.ReLU()]
-    del layers[-2 if norm else -1 :]  # neither after the last layer
-    layers += [last] if last else []
+    layers += [nn.Linear(sizes[-2], sizes[-1]), *([last] if last else [])]
     if outputs == 1:
         layers.append(nn.Flatten(0))  # (m, 1) -> (m,)
     elif len(row_out) > 1:
