@@ -121,6 +121,13 @@ def test_the_kernel_as_a_matrix_is_no_bound():
     assert 8.5 < norm <= upper_bound(nn.Sequential(layer)) == pytest.approx(9, rel=1e-12)
 
 
+def test_many_outputs_of_one_input_count_together():
+    """Eight copies of one pixel: no row of the matrix has more than 1, and the norm is sqrt(8)."""
+    for layer in (nn.Conv2d(1, 8, 1, bias=False), nn.Conv2d(8, 1, 1, bias=False)):
+        layer.weight.data.fill_(1.0)
+        assert upper_bound(nn.Sequential(layer)) == pytest.approx(8**0.5, rel=1e-12)
+
+
 def test_critics_of_the_package():
     torch.manual_seed(0)
     x = torch.randn(16, 1, 28, 28)

@@ -161,6 +161,15 @@ def test_spectral_divides_each_matrix_by_its_norm():
         assert torch.allclose(matrix, old / torch.linalg.matrix_norm(old, 2), atol=1e-4)
 
 
+def test_spectral_normalises_the_kernels_of_convolutions_as_matrices():
+    torch.manual_seed(0)
+    critic = networks.spectral(networks.dcgan_critic(width=4)).eval()
+    kernels = [layer.weight.flatten(1) for layer in critic if isinstance(layer, nn.Conv2d)]
+    found = [torch.linalg.matrix_norm(kernel, 2).item() for kernel in kernels]
+    assert len(found) == 2
+    assert found == pytest.approx([1.0, 1.0], abs=0.05)
+
+
 def test_a_spectral_critic_trains_and_comes_back_from_its_state():
     def game():
         torch.manual_seed(0)

@@ -20,7 +20,8 @@ from .errors import CheckpointError, DataError, DivergenceError, InputError, Wga
 from .training import Average, Game, device, train
 
 RECIPES = {
-    name: getattr(recipes, name) for name in ("gan", "wgan", "wgan_gp", "wgan_gp_toy", "wgan_gp_digits")
+    name: getattr(recipes, name)
+    for name in ("gan", "wgan", "wgan_gp", "wgan_lp", "wgan_gp_toy", "wgan_gp_digits")
 }
 TOYS = {"ring": sampling.ring, "grid": sampling.grid, "swiss_roll": sampling.swiss_roll}
 EXIT = {InputError: 2, DataError: 3, CheckpointError: 4, DivergenceError: 5}

@@ -204,6 +204,13 @@ class Grid:
         """What the flow brings to each point, less what it takes."""
         return self.slopes.T @ flow.reshape(-1)
 
+    def step_length(self, f: np.ndarray, way: np.ndarray, wanted: np.ndarray, promised: float) -> float:
+        """The largest of 1, 1/2, 1/4, ... whose rise of J keeps 1e-4 of what its slope promised."""
+        share, before = 1.0, self.objective(f, wanted)
+        while share > 1e-9 and self.objective(f + share * way, wanted) < before + 1e-4 * share * promised:
+            share /= 2
+        return share
+
     def curvature(self, f: np.ndarray, least: float) -> csc_array:
         """Minus the second derivative of J at f, kept positive by ``least`` times the room."""
         direction, excess = self.at(f)
@@ -276,12 +283,8 @@ def congested_flow(
             estimate = float(length.sum() + crowd)
             return CongestedFlow(cost, bound, estimate, float(length.sum()), f.reshape(p.shape), whole)
         way = splu(grid.curvature(f, least)).solve(gradient)
-        share = 1.0
-        while share > 1e-9 and grid.objective(f + share * way, wanted) < bound + 1e-4 * share * (
-            gradient @ way
-        ):
-            share /= 2
-        f, least = f + share * way, max(least / 10, 1e-9) if share > 0.5 else min(3 * least, 1.0)
+        share = grid.step_length(f, way, wanted, promised=gradient @ way)
+        f, least = f + share * way, max(least / 10, 1e-9) if share == 1 else min(3 * least, 1.0)
     raise SolverError(
         f"congested_flow stands at {bound:.9g} <= cost <= {cost:.9g} after 300 steps. Allow a larger "
         f"tolerance, or give a density without places that are nearly empty."
