@@ -19,7 +19,7 @@ from wganlab.mistakes import ZOO, Report, audit
 from wganlab.mistakes.critics import mixing
 from wganlab.mistakes.formulas import Case, Formula, explain, family
 from wganlab.mistakes.layouts import BATCHES, ROWS, shapes
-from wganlab.mistakes.points import read, read_law, read_rows
+from wganlab.mistakes.points import ANCHOR, read, read_law, read_rows
 from wganlab.mistakes.probes import Probe, unwrapped
 from wganlab.mistakes.report import KNOWN, WITHOUT_ENTRY
 
@@ -562,9 +562,10 @@ def test_rows_without_a_batch_are_served():
 
 
 def test_exceptions_are_findings():
-    report = audit(lambda critic, x: 0)
-    assert report.names == ("raises",)
-    assert "takes 2 positional arguments but 3 were given" in report.findings[0].seen
+    with pytest.raises(InputError, match=r"with \(critic, x, x_fake\) alone, but: too many .* Wrap it"):
+        audit(lambda critic, x: 0)
+    with pytest.raises(InputError, match="missing a required argument: 'weight'. Wrap it: lambda critic"):
+        audit(lambda critic, x, x_fake, weight: 0)
 
     def moody(critic, x, x_fake):
         if critic.bend != 0:
@@ -786,7 +787,7 @@ def test_the_law_of_eps():
 
 def test_the_anchor_does_not_move():
     eps = torch.rand(64, 1, dtype=torch.float64)
-    points = torch.cat([torch.full((64, 1), 0.5), eps, eps], dim=1)
+    points = torch.cat([torch.full((64, 1), ANCHOR), eps, eps], dim=1)
     assert "off-segment" not in read([points])
     assert set(read([points + 0.01])) == {"off-segment"}
     assert set(read([points * torch.nan])) == {"off-segment"}
@@ -946,3 +947,75 @@ def test_what_makes_no_critic_is_2_too(place, message, file, capsys, monkeypatch
 
 def test_a_report_is_a_value():
     assert Report((), (), 1.0, False) == Report((), (), 1.0, False)
+
+
+# What an adversary found
+
+
+def test_anomaly_mode_does_not_hide_a_root_at_zero():
+    def root(critic, x, x_fake):
+        slope = constraints.input_gradient(critic, segment(x, x_fake)).flatten(1).square().sum(1).sqrt()
+        return 10 * (slope - 1).square().mean()
+
+    with torch.autograd.set_detect_anomaly(True):
+        assert audit(root).names == ("nan-at-zero",)
+        assert torch.is_anomaly_enabled()
+
+
+def segment(x, x_fake):
+    eps = torch.rand(len(x), *[1] * (x.ndim - 1), dtype=x.dtype)
+    return eps * x + (1 - eps) * x_fake
+
+
+def test_one_forward_pass_for_real_fake_and_between_is_right():
+    def joint(critic, x, x_fake):
+        x_hat = segment(x, x_fake).requires_grad_()
+        score = critic(torch.cat([x, x_fake, x_hat])).reshape(-1)[-len(x) :]
+        (gradient,) = torch.autograd.grad(score.sum(), x_hat, create_graph=True)
+        return 10 * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+    assert audit(joint).ok
+
+
+def test_clamped_points_are_off_the_segment():
+    def clamped(critic, x, x_fake):
+        slope = constraints.input_gradient(critic, segment(x, x_fake).clamp(-1, 1)).flatten(1).norm(dim=1)
+        return 10 * (slope - 1).square().mean()
+
+    assert "off-segment" in audit(clamped).names
+
+
+def test_answers_that_hold_no_number_are_findings():
+    for make in (lambda: torch.ones((), device="meta"), lambda: torch.ones(1).to_sparse()):
+        assert audit(lambda critic, x, x_fake, make=make: make()).names == ("raises",)
+
+
+def test_one_student_does_not_change_the_verdict_on_the_next(tmp_path, monkeypatch, capsys):
+    right = """
+import torch
+class Net:
+    def penalty(self, critic, x, x_fake):
+        eps = torch.rand(len(x), *[1] * (x.ndim - 1), dtype=x.dtype)
+        x_hat = torch.lerp(x_fake.float(), x.float(), eps.float()).requires_grad_()
+        g, = torch.autograd.grad(critic(x_hat.to(x.dtype)).sum(), x_hat, create_graph=True)
+        return 10 * (g.flatten(1).norm(dim=1) - 1).square().mean()
+"""
+    rude = """
+import os, torch
+torch.set_default_dtype(torch.float64)
+torch.set_default_device("meta")
+torch.autograd.set_detect_anomaly(True)
+os.chdir("/")
+def penalty(critic, x, x_fake):
+    raise GeneratorExit
+"""
+    (tmp_path / "a.py").write_text(rude)
+    (tmp_path / "b.py").write_text(right)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["audit", "a.py:penalty", "b.py:Net.penalty"]) == 2
+    out, err = capsys.readouterr()
+    assert "b.py:Net.penalty: ok" in out
+    assert err.startswith("wganlab: a.py:penalty: ")
+    assert len(err.splitlines()) == 1
+    assert torch.get_default_dtype() == torch.float32
+    assert not torch.is_anomaly_enabled()

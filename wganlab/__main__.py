@@ -213,6 +213,13 @@ def run_audit(options: argparse.Namespace) -> int:
             print(f"wganlab: {place}: {' '.join(str(error).split())}", file=sys.stderr)
             reports[place], code = {"error": str(error)}, 2
             continue
+        except (Exception, GeneratorExit) as error:  # one file must not end the audit of the others
+            if options.debug:
+                raise
+            said = f"it cannot be judged ({type(error).__name__})"
+            print(f"wganlab: {place}: {said}", file=sys.stderr)
+            reports[place], code = {"error": said}, 2
+            continue
         code = code or (0 if report.ok else 6)
         reports[place] = report.as_dict()
         if not options.json:

@@ -105,8 +105,8 @@ def norm_of(name: str, layer: nn.Module) -> float:
         return 1.0
     raise InputError(
         f"upper_bound knows linear and convolution layers, ReLU, leaky ReLU, tanh, softplus, GroupSort and "
-        f"reshaping in an nn.Sequential, but '{name}' is {type(layer).__name__}. Its Lipschitz constant may "
-        f"be unbounded (as LayerNorm's is); use lower_bound on points instead."
+        f"reshaping in an nn.Sequential, but '{name}' is {type(layer).__name__}. No useful "
+        f"bound is known of it (LayerNorm's is above 300); use lower_bound on points instead."
     )
 
 

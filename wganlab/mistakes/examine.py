@@ -1,5 +1,6 @@
 """``audit``: which of the known bugs has this gradient penalty?"""
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -53,6 +54,15 @@ def audit(gradient_penalty: Penalty, *, critic: nn.Module | None = None) -> Repo
             f"audit needs a function gradient_penalty(critic, x, x_fake), "
             f"got {type(gradient_penalty).__name__}. Hand over the function, not what it returned."
         )
+    try:
+        inspect.signature(gradient_penalty).bind(None, None, None)
+    except ValueError:  # a builtin without a signature
+        pass
+    except TypeError as error:
+        raise InputError(
+            f"audit calls the function with (critic, x, x_fake) alone, but: {error}. "
+            f"Wrap it: lambda critic, x, x_fake: yours(critic, x, x_fake, ...)."
+        ) from error
     if critic is not None and not isinstance(critic, nn.Module):
         raise InputError(f"audit needs an nn.Module as critic, got {type(critic).__name__}.")
     with undisturbed():
@@ -127,7 +137,7 @@ class Trial:
             if self.values_are_finite(asked):
                 formula = self.explain_values(asked)
                 self.check_weight_gradient(asked, formula)
-            self.ask_dead_critic()
+                self.ask_dead_critic()
             if self.law or len(asked[0].answer.points) == 1:  # else no one knows which points count
                 self.read_eps()
         except Failure as failure:
@@ -148,6 +158,8 @@ class Trial:
         """The value as a tensor of shape (); other kinds of answers are noted."""
         if isinstance(value, Tensor) and (value.is_complex() or value.dtype == torch.bool):
             raise Failure(f"the answer has the type {value.dtype}")
+        if isinstance(value, Tensor) and (value.is_meta or value.layout != torch.strided):
+            raise Failure(f"the answer is a tensor on {value.device} with the layout {value.layout}")
         if isinstance(value, Tensor) and value.numel() > 1:
             self.found.setdefault("no-mean", f"the answer has shape {tuple(value.shape)}, not ()")
             return value.mean() if value.is_floating_point() else value.double().mean()
@@ -194,21 +206,28 @@ class Trial:
         shape = (len(each.x), *self.layout.row)
         return f"a critic with {each.label}, on {self.layout.kind} of shape {shape},"
 
-    def points_of(self, answer: Answer) -> Tensor:
+    def blocks(self, each: Asked) -> list[Tensor]:
+        """The batches that were asked; one of k times as many rows as x counts as k of them."""
+        m = len(each.x)
+        pieces = (points.split(m) if len(points) % m == 0 else [points] for points in each.answer.points)
+        return [part for piece in pieces for part in piece]
+
+    def points_of(self, each: Asked) -> Tensor:
         """The points of one call that the penalty is about."""
-        if not answer.points:
+        if not each.answer.points:
             raise Failure("the critic was never asked for a score")
-        return torch.cat(answer.points) if self.choice is None else answer.points[self.choice]
+        blocks = self.blocks(each)
+        return torch.cat(blocks) if self.choice is None else blocks[self.choice]
 
     def case(self, each: Asked) -> Case:
-        where = self.points_of(each.answer).double()
+        where = self.points_of(each).double()
         eps = place(where, each.x.double(), each.x_fake.double())
         return Case(each.value.item(), each.probe.gradient(where).detach(), eps)
 
     def explain_values(self, asked: Sequence[Asked]) -> Formula | None:
         """The formula that gives all the numbers; its bugs are noted. None if none does."""
-        counts = {len(each.answer.points) for each in asked}
-        several = max(counts) <= 6 and len(counts) == 1 and len(self.points_of(asked[0].answer)) > 6
+        counts = {len(self.blocks(each)) for each in asked}
+        several = max(counts) <= 6 and len(counts) == 1 and len(self.points_of(asked[0])) > 6
         best = None
         for choice in (*(range(counts.pop()) if several else ()), None):
             self.choice = choice
@@ -274,7 +293,7 @@ class Trial:
                 continue
             case = self.case(each)
             sign = -1 if "wrong-sign" in self.found else 1
-            where = self.points_of(each.answer).double()
+            where = self.points_of(each).double()
             truth = sign * self.law[0] * formula(each.probe.gradient(where), case.eps)
             right = torch.cat([part.flatten() for part in torch.autograd.grad(truth, weights)])
             size = right.norm().item()
@@ -304,7 +323,7 @@ class Trial:
         calls = []
         for number in range(max(2, total // m)):
             each = self.ask("any slope", 1.0, 1.0, x.clone(), x_fake.clone(), seed=number)
-            calls.append(self.points_of(each.answer))
+            calls.append(self.points_of(each))
         self.found.update(read(calls))
 
 
@@ -313,7 +332,8 @@ def gradients(value: Tensor, weights: Sequence[Tensor]) -> Tensor | None:
     if not value.requires_grad:
         return None
     try:
-        found = torch.autograd.grad(value, weights, allow_unused=True, retain_graph=True)
+        with torch.autograd.set_detect_anomaly(False):
+            found = torch.autograd.grad(value, weights, allow_unused=True, retain_graph=True)
     except RuntimeError:  # the function has used up its graph by a backward pass of its own
         return None
     if all(part is None for part in found):

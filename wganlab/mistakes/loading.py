@@ -2,6 +2,8 @@
 
 import contextlib
 import importlib.util
+import inspect
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,11 +32,18 @@ def loaded(place: str) -> Iterator[Any]:
     if not path.is_file():
         raise InputError(f"There is no file {file} to audit. Give the path of a Python file.")
     before, writes, modules, words = list(sys.path), sys.dont_write_bytecode, set(sys.modules), sys.argv
+    folder, dtype, anomaly = os.getcwd(), torch.get_default_dtype(), torch.is_anomaly_enabled()
+    device, gradients = torch.get_default_device(), torch.is_grad_enabled()
     sys.path.insert(0, str(path.parent))
     sys.dont_write_bytecode, sys.argv = True, [str(path)]  # a script may read options when it is imported
     try:
         yield named(run(path), name, file)
     finally:
+        os.chdir(folder)
+        torch.set_default_dtype(dtype)
+        torch.set_default_device(None if device.type == "cpu" else device)
+        torch.autograd.set_detect_anomaly(anomaly)
+        torch.set_grad_enabled(gradients)
         sys.path[:], sys.dont_write_bytecode, sys.argv = before, writes, words
         for new in set(sys.modules) - modules:
             if new == NAME or neighbour(new, path.parent):
@@ -94,9 +103,15 @@ def named(module: Any, name: str, file: str) -> Any:
                 key for key, value in vars(module).items() if callable(value) and not key.startswith("_")
             ]
             raise InputError(f"{file} has no {name!r}. It has: {', '.join(known) or 'nothing to call'}.")
-        found = getattr(found, part)
-    if not isinstance(found, type):
-        return found
+        owner, found = found, getattr(found, part)
+        static = isinstance(owner, type) and isinstance(vars(owner).get(part), staticmethod)
+        if isinstance(owner, type) and inspect.isfunction(found) and not static:  # a method wants an instance
+            found = getattr(made(owner, name, file), part)
+    return made(found, name, file) if isinstance(found, type) else found
+
+
+def made(found: type, name: str, file: str) -> Any:
+    """An instance of a class that needs no arguments."""
     try:
         return found()
     except Exception as error:

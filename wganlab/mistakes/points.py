@@ -1,8 +1,8 @@
 r"""Where on the segments a penalty asks: eps read off one by one, :math:`\hat x = \varepsilon` itself.
 
-With x = 1 and x_fake = 0 in every entry, an interpolate *is* its eps. One entry is 1/2 in both, an
-anchor that no interpolation can move. No statistics is needed but for the law of eps, whose
-tests raise a false alarm with probability below 1e-9.
+With x = 1 and x_fake = 0 in every entry, an interpolate *is* its eps. One entry is -3 in both, an
+anchor that no interpolation can move, and that a clamp to [-1, 1] does. No statistics is needed but
+for the law of eps, whose tests raise a false alarm with probability below 1e-9.
 """
 
 import math
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-ANCHOR = 0.5
+ANCHOR = -3.0
 SAME = 1e-5  # float32 rounds at 6e-8
 
 
@@ -19,7 +19,7 @@ def ends(m: int, row: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tens
     """x and x_fake of shape (m, *row): ones and zeros, and the anchor where rows have 3 entries or more.
 
     >>> ends(1, (3,), torch.float32)
-    (tensor([[0.5000, 1.0000, 1.0000]]), tensor([[0.5000, 0.0000, 0.0000]]))
+    (tensor([[-3.,  1.,  1.]]), tensor([[-3.,  0.,  0.]]))
     """
     x, x_fake = torch.ones(m, *row, dtype=dtype), torch.zeros(m, *row, dtype=dtype)
     if math.prod(row) >= 3:
@@ -34,7 +34,7 @@ def read(calls: Sequence[Tensor]) -> dict[str, str]:
         moved = max((points[:, 0] - ANCHOR).abs().max().item() for points in flat)
         if not moved <= SAME:
             return {
-                "off-segment": f"an entry that is {ANCHOR} in x and in x_fake is moved by up to {moved:.3g}"
+                "off-segment": f"an entry that is {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"
             }
         flat = [points[:, 1:] for points in flat]
     found = {}

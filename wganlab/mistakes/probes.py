@@ -81,6 +81,7 @@ def undisturbed() -> Iterator[None]:
         warnings.catch_warnings(),
         torch.inference_mode(False),
         torch.enable_grad(),
+        torch.autograd.set_detect_anomaly(False),  # it would turn the NaN of nan-at-zero into an exception
         contextlib.redirect_stdout(io.StringIO()),
     ):
         warnings.simplefilter("ignore")

@@ -132,7 +132,10 @@ KNOWN = {
         "a row's gradient then depends on the other rows, and the penalty is no longer one slope a row",
         "LayerNorm or GroupNorm instead of BatchNorm in the critic",
     ),
-    "raises": ("there is no penalty", "the function takes (critic, x, x_fake) and gives one number"),
+    "raises": (
+        "there is no penalty",
+        "take (critic, x, x_fake), make x_hat by .detach().requires_grad_() outside no_grad, give one number",
+    ),
     "unknown": ("something else than the penalty is computed", "compare it line by line with Algorithm 1"),
 }
 
