@@ -782,7 +782,11 @@ def frame_now(page):
 
 
 def play_button(page):
-    return page.locator(f"{film} button")
+    """The film's button, in view for a while: an observer that is late would stop the film."""
+    button = page.locator(f"{film} button")
+    button.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    return button
 
 
 @in_browser
