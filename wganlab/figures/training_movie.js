@@ -138,7 +138,9 @@ function draw(root, data) {
   }
   // Nothing moves that nobody sees.
   document.addEventListener("visibilitychange", () => document.hidden && timer && pause());
-  new IntersectionObserver(([entry]) => !entry.isIntersecting && timer && pause()).observe(root);
+  const box = () => root.getBoundingClientRect();  // as it is now: an observer's report may be late
+  const seen = () => box().bottom > 0 && box().top < innerHeight;
+  new IntersectionObserver(() => timer && !seen() && pause()).observe(root);
   show();
 
   const row = html("div", { class: "panels" }, ...games.map((one) => one.element));
