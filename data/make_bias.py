@@ -21,7 +21,6 @@ at the right. Each number is E f(x) - E f(g(z)) by quadrature, not from a batch.
     reversed_slope   (4, 81) of seed 0
 """
 
-import platform
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -166,9 +165,6 @@ if __name__ == "__main__":
         "what": "what trained critics report on the line, by penalty, weight and seed",
         "critic": f"1-64-64-1, Adam(0.002 falling to 0, betas 0 and 0.9), {STEPS} batches of {BATCH}",
         "cpu_seconds": round(time.process_time() - begin),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, one CPU thread",
     }
     data.keep(Path(__file__).parent / "runs", "bias", arrays, about)
     print(f"{about['cpu_seconds']} s")

@@ -10,7 +10,6 @@ About nine minutes on one quiet CPU thread. Writes data/runs/clipping_PART.npz a
 """
 
 import itertools
-import platform
 import time
 from dataclasses import replace
 from functools import partial
@@ -233,9 +232,6 @@ if __name__ == "__main__":
             "command": "python data/make_clipping.py",
             "what": f"chapter 10, {name}: {part.__doc__}",
             "seconds": round(time.perf_counter() - start),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "machine": f"{platform.machine()}, one CPU thread",
         }
         data.keep(Path(__file__).parent / "runs", f"clipping_{name}", arrays, about)
         print(f"{name}: {about['seconds']} s", flush=True)

@@ -8,7 +8,6 @@ of its Lipschitz constant; the critics of the plane on a grid; estimates between
 """
 
 import copy
-import platform
 import time
 from pathlib import Path
 
@@ -188,9 +187,6 @@ def main() -> None:
         "seeds": SEEDS,
         "critic_updates": STEPS,
         "seconds": round(seconds),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, one CPU thread",
     }
     data.keep(Path(__file__).parent / "runs", "critics", arrays, about)
     print(f"{seconds:.0f} s")

@@ -6,7 +6,6 @@ Writes data/runs/digit_features.npz (weights, as float16) and .json. The last la
 the classifier's accuracy can be checked; digits 400..499 of each class are held out.
 """
 
-import platform
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +44,5 @@ data.keep(
         "command": "python data/make_digit_features.py",
         "what": "weights of wganlab.metrics.digit_classifier, trained on 400 digits of each class",
         "held_out_accuracy": round(accuracy, 3),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, one CPU thread",
     },
 )

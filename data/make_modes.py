@@ -6,7 +6,6 @@ About four minutes on one CPU thread. Writes data/runs/modes.npz and .json: for 
 many of 2,000 points lie near each centre, and 400 points. Finished runs are kept in FOLDER, if one is given.
 """
 
-import platform
 import sys
 import time
 from dataclasses import replace
@@ -79,9 +78,6 @@ about = {
     "command": "python data/make_modes.py",
     "what": "GAN, WGAN and WGAN-GP on the 25 Gaussians (sampling.grid); batch 128, seeds 0 to 4",
     "seconds": round(seconds),
-    "torch": torch.__version__,
-    "python": platform.python_version(),
-    "machine": f"{platform.machine()}, one CPU thread",
 }
 data.keep(Path(__file__).parent / "runs", "modes", arrays, about)
 print(f"{seconds:.0f} s; floor of W1 {arrays['w1_floor']:.3f}")

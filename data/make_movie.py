@@ -16,7 +16,6 @@ closer together at the start, where more happens.
     floor     exact W1 between these real points and 500 others
 """
 
-import platform
 import time
 from dataclasses import replace
 from functools import partial
@@ -95,9 +94,6 @@ if __name__ == "__main__":
         "what": "games on the ring: clipping (RMSProp, 0.0005) and recipes.wgan_gp_toy, batch 128, seed 0",
         "players": "generator and critic with three hidden layers of 64",
         "cpu_seconds": round(time.process_time() - begin),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, one CPU thread",
     }
     data.keep(Path(__file__).parent / "runs", "movie", arrays, about)
     print(f"{about['cpu_seconds']} s")

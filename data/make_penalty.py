@@ -27,7 +27,6 @@ Writes data/runs/penalty.npz and .json.
     noise_w1         (4,) exact W1 of four pairs of samples of 2,000 points
 """
 
-import platform
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -205,9 +204,6 @@ if __name__ == "__main__":
         "pair_critic": f"2-64-64-1, Adam({PAIR_RATE} falling to 0, 0 and 0.9), {PAIR_STEPS} x {PAIR_BATCH}",
         "seconds": round(time.perf_counter() - begin),
         "cpu_seconds": round(time.process_time() - clock),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, one CPU thread",
     }
     data.keep(Path(__file__).parent / "runs", "penalty", kept, about)
     print(f"{about['seconds']} s, {about['cpu_seconds']} CPU-s")

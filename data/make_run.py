@@ -6,7 +6,6 @@ About eight minutes on one CPU thread. Writes data/runs/digits_wgan_gp.npz and .
 sample sheets and the averaged generator's weights (float16).
 """
 
-import platform
 import time
 from pathlib import Path
 
@@ -70,9 +69,6 @@ about = {
     "what": "WGAN-GP on data/digits.npz: recipes.wgan_gp_digits, batch 32, seed 0, averaged generator",
     "generator_updates": max(SHEETS),
     "seconds": round(seconds),
-    "torch": torch.__version__,
-    "python": platform.python_version(),
-    "machine": f"{platform.machine()}, one CPU thread",
 }
 data.keep(Path(__file__).parent / "runs", "digits_wgan_gp", arrays, about)
 print(

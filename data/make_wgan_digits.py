@@ -6,7 +6,6 @@ About five minutes on one CPU thread. Writes data/runs/wgan_digits.npz and .json
 sheet of samples. Finished runs are kept in FOLDER, if one is given, so that a stopped command can go on.
 """
 
-import platform
 import sys
 import time
 from dataclasses import replace
@@ -143,9 +142,6 @@ about = {
     "command": "python data/make_wgan_digits.py",
     "what": "GAN, WGAN and WGAN-GP on data/digits.npz with three generators; batch 32, seed 0",
     "seconds": round(seconds),
-    "torch": torch.__version__,
-    "python": platform.python_version(),
-    "machine": f"{platform.machine()}, one CPU thread",
 }
 data.keep(Path(__file__).parent / "runs", "wgan_digits", arrays, about)
 print(f"{seconds:.0f} s; floors: W1 {arrays['w1_floor']:.3f}, score {arrays['score_floor']:.2f}")

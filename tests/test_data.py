@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -150,7 +151,10 @@ def test_what_is_kept_comes_back(folder):
     assert {key: about[key] for key in ABOUT} == ABOUT
     content = (folder / "runs" / "toy.npz").read_bytes()
     assert about["sha256"] == hashlib.sha256(content).hexdigest()
-    assert "sha256" not in ABOUT
+    assert (about["torch"], about["python"]) == (torch.__version__, platform.python_version())
+    threads = torch.get_num_threads()
+    assert about["machine"].endswith(", one CPU thread" if threads == 1 else f", {threads} CPU threads")
+    assert set(ABOUT) == {"command", "seed"}
 
 
 def test_every_kept_run_is_whole_and_says_how_it_was_made():

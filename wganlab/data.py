@@ -7,6 +7,7 @@ tree's ``data/``, or inside the package when it was installed as a wheel.
 import hashlib
 import io
 import json
+import platform
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,11 +100,20 @@ def run(name: str) -> Run:
 
 
 def keep(target: Path, name: str, arrays: dict[str, np.ndarray], about: dict) -> None:
-    """Write a result that ``run`` can read: ``target/NAME.npz`` and ``target/NAME.json``."""
+    """Write a result that ``run`` can read: ``target/NAME.npz`` and ``target/NAME.json``.
+
+    To ``about`` come the versions of PyTorch and Python, the kind of machine, and the arrays' sha256.
+    """
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     content = buffer.getvalue()
-    about = about | {"sha256": hashlib.sha256(content).hexdigest()}
+    threads = torch.get_num_threads()
+    about = about | {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {'one CPU thread' if threads == 1 else f'{threads} CPU threads'}",
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
     target.mkdir(parents=True, exist_ok=True)
     (target / f"{name}.npz").write_bytes(content)
     (target / f"{name}.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
