@@ -1,6 +1,8 @@
 """Algorithm 1 against the loop written by hand, and the properties that make it trustworthy."""
 
 import copy
+import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -258,3 +260,45 @@ def test_the_same_lines_train_on_cuda(name):
     for step in train(game, draw, until=3):
         assert step.critic_loss.is_cuda
     assert game.step == 3
+
+
+def test_frozen_weights_stay_and_the_others_move():
+    critic = networks.mlp(2, 1, hidden=(4,))
+    critic[0].requires_grad_(False)
+    game = Game(networks.mlp(2, 2, hidden=(4,)), critic, recipes.wgan_gp)
+    before = copy.deepcopy(critic.state_dict())
+    list(train(game, sampling.Draw(sampling.ring(), sampling.normal(2), 8), 2))
+    moved = {name: not torch.equal(before[name], weight) for name, weight in critic.state_dict().items()}
+    # a constant added to the critic changes no loss, so the last bias has the gradient 0
+    assert moved == {"0.weight": False, "0.bias": False, "2.weight": True, "2.bias": False}
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
+def test_a_divergence_is_named_however_seldom_it_is_looked_for(every):
+    def broken(step):
+        count = itertools.count(1)
+
+        def run(*batch):
+            result = step(*batch)
+            return result if torch.is_tensor(result) or next(count) < 5 else (result[0] * math.nan, result[1])
+
+        return run
+
+    game = Game(networks.mlp(2, 2), networks.mlp(2, 1), replace(recipes.wgan_gp, n_critic=1))
+    draw = sampling.Draw(sampling.ring(), sampling.normal(2), 8)
+    seen = []
+    with pytest.raises(DivergenceError, match="at step 5: critic loss nan"):
+        seen.extend(train(game, draw, 9, accelerate=broken, check_every=every))
+    assert len(seen) == min(9, -(-5 // every) * every) - 1
+
+
+def test_losses_near_the_largest_float_are_finite():
+    big = torch.tensor(1e38)
+    check_finite(*[Step(k, big, big, big) for k in range(10)])
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5])
+def test_check_every_must_be_a_whole_number(every):
+    game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan_gp)
+    with pytest.raises(InputError, match="check_every >= 1"):
+        next(train(game, sampling.Draw(sampling.ring(), sampling.normal(2), 8), 1, check_every=every))

@@ -115,9 +115,13 @@ class GradientPenalty(Constraint):
         check_segment("GradientPenalty", x, x_fake, eps)
         eps = eps.view(-1, *[1] * (x.ndim - 1))  # (m,) -> (m, 1, ..., 1): one per row
         x_hat = eps * x + (1 - eps) * x_fake  # line 6
-        slope = input_gradient(critic, x_hat).flatten(1).norm(dim=1)  # (m,)
+        return self.of(input_gradient(critic, x_hat))  # line 7
+
+    def of(self, gradient: Tensor) -> Tensor:
+        """The penalty, given the critic's gradients (m, ...) at x_hat."""
+        slope = gradient.flatten(1).norm(dim=1)  # (m,)
         excess = (slope - 1).relu() if self.one_sided else slope - 1
-        return self.weight * excess.square().mean()  # line 7
+        return self.weight * excess.square().mean()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ wants to do between updates (plot, save, stop) is the body of the reader's own l
 """
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -61,10 +60,30 @@ def descend(loss: Tensor, optimizer: Optimizer, mean: Callable = identity) -> No
     >>> weight.item()  # 3 - 0.5 * 6
     0.0
     """
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for weight, gradient in zip(weights, mean(torch.autograd.grad(loss, weights)), strict=True):
+    follow(torch.autograd.grad(loss, weights_of(optimizer)), optimizer, mean)
+
+
+def follow(gradients: Iterable[Tensor], optimizer: Optimizer, mean: Callable = identity) -> None:
+    """One step of ``optimizer`` down ``mean`` of the ``gradients``, which stand in its weights' order.
+
+    >>> weight = nn.Parameter(torch.tensor(3.0))
+    >>> follow([torch.tensor(6.0)], torch.optim.SGD([weight], lr=0.5))
+    >>> weight.item()
+    0.0
+    """
+    for weight, gradient in zip(weights_of(optimizer), mean(gradients), strict=True):
         weight.grad = gradient
     optimizer.step()
+
+
+def trained(player: nn.Module) -> list[Tensor]:
+    """The weights of a player that are not frozen."""
+    return [weight for weight in player.parameters() if weight.requires_grad]
+
+
+def weights_of(optimizer: Optimizer) -> list[Tensor]:
+    """The weights that an optimizer moves, in its order."""
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
 
 
 class Game:
@@ -84,13 +103,13 @@ class Game:
         mean: Callable[[Iterable[Tensor]], Iterable[Tensor]] = identity,
     ):
         for name, player in (("generator", generator), ("critic", critic)):
-            if not any(weight.requires_grad for weight in player.parameters()):
+            if not trained(player):
                 raise InputError(f"The {name} has no weights to train. Give it at least one layer.")
         recipe.constraint.check(critic)
         self.generator, self.critic, self.recipe, self.mean = generator, critic, recipe, mean
-        self.critic_optimizer = recipe.optimizer(critic.parameters())
+        self.critic_optimizer = recipe.optimizer(trained(critic))
         make_optimizer = recipe.generator_optimizer or recipe.optimizer
-        self.generator_optimizer = make_optimizer(generator.parameters())
+        self.generator_optimizer = make_optimizer(trained(generator))
         self.step = 0
 
     def critic_step(self, x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,10 +150,14 @@ class Game:
 
 def scores(critic: nn.Module, x: Tensor) -> Tensor:
     """f(x) of shape (m,); raises ``InputError`` if the critic gives another shape."""
-    f = critic(x)
-    if f.shape != x.shape[:1]:
+    return check_scores(critic(x), len(x))
+
+
+def check_scores(f: Tensor, m: int) -> Tensor:
+    """The scores of m rows; raises ``InputError`` unless their shape is (m,)."""
+    if f.shape != (m,):
         raise InputError(
-            f"A critic gives one score a row, shape ({len(x)},), but this one gave "
+            f"A critic gives one score a row, shape ({m},), but this one gave "
             f"{tuple(f.shape)}. End it with nn.Flatten(0), or build it with "
             f"networks.mlp(inputs, 1)."
         )
@@ -142,7 +165,12 @@ def scores(critic: nn.Module, x: Tensor) -> Tensor:
 
 
 def train(
-    game: Game, draw: Draw, until: int, *, accelerate: Callable[[Callable], Callable] = identity
+    game: Game,
+    draw: Draw,
+    until: int,
+    *,
+    accelerate: Callable[[Callable], Callable] = identity,
+    check_every: int = 1,
 ) -> Iterator[Step]:
     """Algorithm 1, from ``game.step`` to ``until``: yields a ``Step`` after each generator update.
 
@@ -151,14 +179,18 @@ def train(
     continued equals the uninterrupted one. ``accelerate`` is applied to each of the two steps
     once, before the first turn; what it returns is called in their place.
 
-    Raises ``DivergenceError`` at the first turn whose losses are not finite, and ``InputError``
-    for an ``until`` that is not a whole number >= 0.
+    Raises ``DivergenceError``, which names the first turn whose losses are not finite, and
+    ``InputError`` for an ``until`` that is not a whole number >= 0, or a ``check_every`` below 1. The
+    losses are looked at every ``check_every`` turns: on a GPU each look waits for the device.
     Source: Arjovsky et al. 2017, Algorithm 1 (line numbers below); Gulrajani et al. 2017,
     Algorithm 1; Goodfellow et al. 2014, Algorithm 1.
     """
     if not isinstance(until, int) or until < 0:
         raise InputError(f"train runs until a number of generator updates >= 0, got {until!r}.")
+    if not isinstance(check_every, int) or check_every < 1:
+        raise InputError(f"train looks at the losses every check_every >= 1 turns, got {check_every!r}.")
     critic_step, generator_step = accelerate(game.critic_step), accelerate(game.generator_step)
+    unseen: list[Step] = []
     while game.step < until:  # line 1
         for t in range(game.recipe.n_critic):  # 2
             x, z, eps = draw(game.step, t)  # 3-4
@@ -167,14 +199,18 @@ def train(
         generator_loss = generator_step(z)  # 10-11
         game.step += 1
         step = Step(game.step, critic_loss, penalty, generator_loss)
-        check_finite(step)
+        unseen.append(step)
+        if len(unseen) == check_every or game.step == until:
+            check_finite(*unseen)
+            unseen.clear()
         yield step
 
 
-def check_finite(step: Step) -> None:
-    """Raise ``DivergenceError`` if a loss of ``step`` is not finite."""
-    total = (step.critic_loss + step.penalty + step.generator_loss).item()
-    if not math.isfinite(total):
+def check_finite(*steps: Step) -> None:
+    """Raise ``DivergenceError`` if a loss of one of the ``steps`` is not finite; it names the first."""
+    finite = torch.stack([step.critic_loss + step.penalty + step.generator_loss for step in steps]).isfinite()
+    if not finite.all():
+        step = steps[finite.tolist().index(False)]
         losses = ", ".join(
             f"{name.replace('_', ' ')} {getattr(step, name).item():g}" for name in step._fields[1:]
         )
