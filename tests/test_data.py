@@ -109,14 +109,14 @@ def test_a_missing_file_is_named(folder):
 
 
 def test_the_source_tree_keeps_its_data_beside_the_package():
-    package = Path(data.__file__).parent
+    package = Path(data.__file__).parent.parent
     expected = package / "_data" if (package / "_data").is_dir() else package.parent / "data"
     assert data.folder() == expected
     assert (expected / "digits.npz").is_file()
 
 
 def test_an_installed_wheel_keeps_its_data_inside_the_package(tmp_path):
-    package = Path(data.__file__).parent
+    package = Path(data.__file__).parent.parent
     shutil.copytree(package, tmp_path / "wganlab", ignore=shutil.ignore_patterns("__pycache__", "_data"))
     shutil.copytree(data.folder(), tmp_path / "wganlab" / "_data")
     code = (
@@ -130,7 +130,7 @@ def test_an_installed_wheel_keeps_its_data_inside_the_package(tmp_path):
 
 
 def test_nothing_is_read_at_import(tmp_path):
-    package = Path(data.__file__).parent
+    package = Path(data.__file__).parent.parent
     shutil.copytree(package, tmp_path / "wganlab", ignore=shutil.ignore_patterns("__pycache__", "_data"))
     code = (
         "from wganlab import data\ntry: data.digits()\nexcept Exception as error: print(type(error).__name__)"
@@ -139,6 +139,55 @@ def test_nothing_is_read_at_import(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
     )
     assert found.stdout.strip() == "DataError"
+
+
+# What is here
+
+
+def test_the_summary_says_what_is_here_and_never_raises(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("WGANLAB_CACHE", str(cache))
+    assert data.summary() == {
+        "digits": "ok, 5000 pictures",
+        "cache": f"{cache} (not there yet)",
+        "mnist": "not found",
+        "cifar10": "not found",
+    }
+    assert not cache.exists()
+    (folder / "digits.npz").write_bytes(b"x")
+    (cache / "mnist").mkdir(parents=True)
+    for name, size in (("train-images-idx3-ubyte", 47_040_016), ("train-labels-idx1-ubyte", 60_008)):
+        with (cache / "mnist" / name).open("wb") as file:
+            file.truncate(size)
+    with (cache / "cifar-10-python.tar.gz").open("wb") as file:
+        file.truncate(170_498_071)
+    found = data.summary()
+    assert "digits.npz was altered" in found["digits"]
+    assert (found["cache"], found["cifar10"]) == (str(cache), "found")
+    assert found["mnist"].startswith("found, but not whole")
+    monkeypatch.setenv("WGANLAB_CACHE", "x" * 300)
+    assert "File name too long" in data.summary()["cache"]
+
+
+def test_the_summary_without_a_home(monkeypatch):
+    for name in ("WGANLAB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nowhere(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    assert data.summary()["cache"] == (
+        "There is no cache: Could not determine home directory. Set WGANLAB_CACHE to a folder."
+    )
+    with pytest.raises(DataError, match=r"Set WGANLAB_CACHE"):
+        data.mnist()
+
+
+def test_all_that_was_public_before_the_module_became_a_package_still_is():
+    for name in ("digits", "run", "keep", "folder", "Images", "Run", "read_checked", "DIGITS_SHA256"):
+        assert hasattr(data, name)
+    assert all(hasattr(data, name) for name in data.__all__)
 
 
 # Kept runs

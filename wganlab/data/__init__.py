@@ -1,7 +1,8 @@
-"""Data that ships with the project, checked against its SHA-256 each time it is read.
+"""Data: what ships with the project, full MNIST, CIFAR-10 and folders of pictures.
 
-Nothing is read at import and nothing is fetched from outside. The files lie in the source
-tree's ``data/``, or inside the package when it was installed as a wheel.
+What ships is checked against its SHA-256 each time it is read. Its files lie in the source tree's
+``data/``, or inside the package when it was installed as a wheel. Nothing is read at import, and
+nothing is fetched unless ``download=True`` asks for it; then it goes to the user's cache.
 """
 
 import hashlib
@@ -13,23 +14,36 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from .errors import DataError
+from ..errors import DataError
+from .cifar import ARCHIVE, cifar10
+from .fetch import File, cache
+from .idx import TEST, TRAIN, mnist
+from .images import Images, scaled
+from .pictures import image_folder
+
+__all__ = [
+    "DIGITS_SHA256",
+    "Images",
+    "Run",
+    "cache",
+    "cifar10",
+    "digits",
+    "folder",
+    "image_folder",
+    "keep",
+    "mnist",
+    "read_checked",
+    "run",
+    "summary",
+]
 
 DIGITS_SHA256 = "246e0c30eeea57c8d0037d3f38c8e00651ec204cc61b8022563e9aeeb9d756f4"
 
 
-class Images(NamedTuple):
-    """``x`` (n, 1, 28, 28), float32 in [-1, 1], and ``labels`` (n,), int64."""
-
-    x: Tensor
-    labels: Tensor
-
-
 def folder() -> Path:
     """Where the data lie: inside the installed package, or beside it in the source tree."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     inside = package / "_data"
     return inside if inside.is_dir() else package.parent / "data"
 
@@ -65,8 +79,7 @@ def digits() -> Images:
     content = read_checked(folder() / "digits.npz", DIGITS_SHA256)
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         images, labels = arrays["images"], arrays["labels"]
-    x = torch.from_numpy(images).float().div(127.5).sub(1).unsqueeze(1)
-    return Images(x, torch.from_numpy(labels).long())
+    return Images(scaled(images[:, None]), torch.from_numpy(labels).long())
 
 
 class Run(NamedTuple):
@@ -117,3 +130,34 @@ def keep(target: Path, name: str, arrays: dict[str, np.ndarray], about: dict) ->
     target.mkdir(parents=True, exist_ok=True)
     (target / f"{name}.npz").write_bytes(content)
     (target / f"{name}.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def summary() -> dict[str, str]:
+    """What data are here, a line for each: for ``doctor``. Reads the digits, fetches nothing, raises nothing.
+
+    >>> summary()["digits"]
+    'ok, 5000 pictures'
+    """
+    try:
+        found = f"ok, {len(digits().x)} pictures"
+    except DataError as error:
+        found = str(error)
+    try:
+        place = cache()
+        return {
+            "digits": found,
+            "cache": f"{place}{'' if place.is_dir() else ' (not there yet)'}",
+            "mnist": presence(place / "mnist", (*TRAIN, *TEST)),
+            "cifar10": presence(place, (ARCHIVE,)),
+        }
+    except (DataError, OSError) as error:
+        return {"digits": found, "cache": str(error), "mnist": "not found", "cifar10": "not found"}
+
+
+def presence(place: Path, files: tuple[File, ...]) -> str:
+    """Whether files are in the cache, judged by their sizes."""
+    sizes = [path.stat().st_size if (path := place / file.name).is_file() else 0 for file in files]
+    if not any(sizes):
+        return "not found"
+    whole = all(size == file.size for size, file in zip(sizes, files, strict=True))
+    return "found" if whole else "found, but not whole: get it anew with download=True"
