@@ -16,6 +16,9 @@ CRITICS = {
     "leaky": (lambda: mlp(2, 1, hidden=(8,), slope=0.2), (2,)),
     "pictures": (lambda: mlp((1, 28, 28), 1, hidden=(16,)), (1, 28, 28)),
     "dcgan": (lambda: dcgan_critic(width=4), (1, 28, 28)),
+    "dcgan32": (lambda: networks.dcgan32_critic(width=2), (3, 32, 32)),
+    "dcgan64": (lambda: networks.dcgan64_critic(width=1, channels=1), (1, 64, 64)),
+    "resnet": (lambda: networks.resnet_critic(width=4), (3, 32, 32)),
 }
 every_critic = pytest.mark.parametrize(("make", "row"), CRITICS.values(), ids=CRITICS)
 
@@ -100,11 +103,144 @@ def test_the_small_dcgan_critic():
     assert maps[:4](x).shape == (2, 8, 7, 7)
 
 
+def test_the_pair_for_32x32_pictures():
+    generator, critic = networks.dcgan32_generator(), networks.dcgan32_critic()
+    start = 64 * 64 * 16 + 2 * 64
+    assert count(generator) == start + (64 * 32 * 16 + 2 * 32) + (32 * 16 * 16 + 2 * 16) + (16 * 3 * 16 + 3)
+    assert count(generator) == 107_491
+    layers = (3 * 32 * 16 + 32) + (32 * 64 * 16 + 64) + (64 * 128 * 16 + 128)
+    assert count(critic) == layers + (128 * 16 + 1) == 167_649
+    pictures = generator(torch.randn(4, 64))
+    assert pictures.shape == (4, 3, 32, 32)
+    assert pictures.abs().max() < 1
+    assert critic(pictures).shape == (4,)
+    assert networks.dcgan32_generator(5, width=1, channels=1)(torch.randn(2, 5)).shape == (2, 1, 32, 32)
+
+
+def test_the_dcgan_pair_of_the_wgan_gp_authors():
+    """gan_64x64.py: 5x5 kernels, maps 512-256-128-64 of 4x4 to 32x32, and back; DIM = 64."""
+    generator, critic = networks.dcgan64_generator(), networks.dcgan64_critic()
+    start = 128 * 512 * 16 + 2 * 512
+    upward = (512 * 256 + 256 * 128 + 128 * 64) * 25 + 2 * (256 + 128 + 64)
+    assert count(generator) == start + upward + (64 * 3 * 25 + 3) == 5_356_099
+    downward = (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512) * 25 + (64 + 128 + 256 + 512)
+    assert count(critic) == downward + (512 * 16 + 1) == 4_314_753
+    pictures = generator(torch.randn(2, 128))
+    assert pictures.shape == (2, 3, 64, 64)
+    assert critic(pictures).shape == (2,)
+    sides = [part(pictures).shape[-1] for part in (critic[:2], critic[:4], critic[:6], critic[:8])]
+    assert sides == [32, 16, 8, 4]
+
+
+def test_the_weights_of_the_dcgan_pair_are_radfords():
+    """Radford et al. 2016, section 4: zero-centred normal, standard deviation 0.02."""
+    torch.manual_seed(0)
+    for player in (networks.dcgan64_generator(), networks.dcgan64_critic()):
+        for layer in player:
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                n = layer.weight.numel()
+                assert layer.weight.std().item() == pytest.approx(0.02, rel=5 / n**0.5)
+                assert layer.weight.mean().item() == pytest.approx(0, abs=5 * 0.02 / n**0.5)
+                assert layer.bias is None or not layer.bias.any()
+    assert player[0].weight.abs().max() > 0.06  # a normal's tail, which a uniform law of this width lacks
+
+
+# The residual players of gan_cifar_resnet.py
+
+
+def test_sizes_of_the_residual_players():
+    """Counted from the authors' blocks: two 3x3 convolutions, and a 1x1 one where the size changes."""
+    square, point, norm = 128 * 128 * 9 + 128, 128 * 128 + 128, 2 * 128
+    upward = 2 * norm + 2 * square + point
+    generator = (128 * 4 * 4 * 128 + 4 * 4 * 128) + 3 * upward + norm + (128 * 3 * 9 + 3)
+    assert count(networks.resnet_generator()) == generator == 1_204_483
+    first = (3 * 128 * 9 + 128) + square + (3 * 128 + 128)
+    critic = first + (2 * square + point) + 2 * (2 * square) + (128 + 1)
+    assert count(networks.resnet_critic()) == critic == 1_053_825
+
+
+def pooled(x):
+    """ConvMeanPool's and MeanPoolConv's pooling: a quarter of the sum of four shifted grids."""
+    return (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
+
+
+def nearest(x):
+    """UpsampleConv's upsampling: each place four times."""
+    return x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+
+def test_the_residual_critic_is_the_authors_function():
+    torch.manual_seed(0)
+    critic, x = networks.resnet_critic(width=4).double(), torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    convolutions = [layer for layer in critic.modules() if isinstance(layer, nn.Conv2d)]
+    a1, a2, a3, b1, b2, b3, c1, c2, d1, d2 = convolutions
+    assert [layer.kernel_size[0] for layer in convolutions] == [3, 3, 1, 3, 3, 1, 3, 3, 3, 3]
+    h = a3(pooled(x)) + pooled(a2(a1(x).relu()))  # OptimizedResBlockDisc1
+    h = pooled(b3(h)) + pooled(b2(b1(h.relu()).relu()))  # resample='down': ConvMeanPool in both ways
+    h = h + c2(c1(h.relu()).relu())
+    h = h + d2(d1(h.relu()).relu())
+    assert h.shape == (2, 4, 8, 8)
+    f = critic[-2](h.relu().mean(dim=(2, 3)))[:, 0]
+    assert torch.allclose(critic(x), f, rtol=1e-12, atol=1e-14)
+
+
+def test_the_residual_generator_is_the_authors_function():
+    torch.manual_seed(0)
+    generator, z = networks.resnet_generator(5, width=4).double(), torch.randn(3, 5, dtype=torch.float64)
+    linear, *convolutions = [
+        layer for layer in generator.modules() if isinstance(layer, nn.Linear | nn.Conv2d)
+    ]
+    norm = nn.BatchNorm2d(4, affine=False, track_running_stats=False).double()
+    h = linear(z).view(3, 4, 4, 4)
+    for first, second, shortcut in (convolutions[:3], convolutions[3:6], convolutions[6:9]):
+        way = second(norm(first(nearest(norm(h).relu()))).relu())
+        h = shortcut(nearest(h)) + way  # UpsampleConv in the shortcut
+    x = convolutions[9](norm(h).relu()).tanh()
+    assert x.shape == (3, 3, 32, 32)
+    assert torch.allclose(generator(z), x, rtol=1e-10, atol=1e-12)
+
+
+def test_initial_weights_of_the_residual_players_are_the_authors():
+    """tflib/ops/conv2d.py: uniform, variance 4 / (fan_in + fan_out) by He, half of it by Glorot; biases 0."""
+    torch.manual_seed(0)
+    for player in (networks.resnet_generator(), networks.resnet_critic()):
+        layers = [layer for layer in player.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+        for layer in layers:
+            fan_out, fan_in, *kernel = layer.weight.shape
+            area = kernel[0] ** 2 if kernel else 1
+            he = area == 9 and fan_out != 3  # 3x3 in a block; the generator's last layer has he_init=False
+            bound = (3 * (4 if he else 2) / (area * (fan_in + fan_out))) ** 0.5
+            largest = layer.weight.abs().max().item()
+            assert bound * (1 - 20 / layer.weight.numel()) < largest <= bound
+            assert not layer.bias.any()
+
+
+def test_residual_players_train_with_the_penalty():
+    torch.manual_seed(0)
+    game = Game(
+        networks.resnet_generator(4, width=4), networks.resnet_critic(width=4), recipes.wgan_gp_resnet
+    )
+    draw = Draw(torch.rand(16, 3, 32, 32) * 2 - 1, sampling.normal(4), 4)
+    before = [weight.clone() for player in (game.generator, game.critic) for weight in player.parameters()]
+    assert len(list(train(game, draw, 2))) == 2
+    after = [weight for player in (game.generator, game.critic) for weight in player.parameters()]
+    moved = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert sum(moved) >= len(moved) - 5  # biases in front of BatchNorm, or at the critic's end, need not
+
+
 def test_weights_come_from_the_global_generator_alone():
     players = []
     for _ in range(2):
         torch.manual_seed(1)
-        players.append([mlp(2, 1), dcgan_generator(4, width=2, dense=4), dcgan_critic(width=2)])
+        players.append(
+            [
+                mlp(2, 1),
+                dcgan_generator(4, width=2, dense=4),
+                dcgan_critic(width=2),
+                networks.dcgan64_critic(width=1),
+                networks.resnet_generator(2, width=2),
+            ]
+        )
     for one, other in zip(*players, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
@@ -117,6 +253,12 @@ REFUSALS = {
     "width": (lambda: dcgan_generator(width=0), "got 64, 0, 128"),
     "dense": (lambda: dcgan_generator(dense=-1), "got 64, 16, -1"),
     "critic": (lambda: dcgan_critic(width=0), "dcgan_critic needs a width >= 1, got 0"),
+    "dcgan32": (lambda: networks.dcgan32_generator(channels=0), "dcgan32_generator needs .* got 64, 16, 0"),
+    "dcgan32 critic": (lambda: networks.dcgan32_critic(width=-1), "dcgan32_critic needs .* got -1, 3"),
+    "dcgan64": (lambda: networks.dcgan64_generator(0), "dcgan64_generator needs .* got 0, 64, 3"),
+    "dcgan64 critic": (lambda: networks.dcgan64_critic(channels=0), "dcgan64_critic needs .* got 64, 0"),
+    "resnet": (lambda: networks.resnet_generator(0), "resnet_generator needs sizes >= 1, got 0 and 128"),
+    "resnet critic": (lambda: networks.resnet_critic(width=0), "resnet_critic needs a width >= 1, got 0"),
 }
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm
 
 from .errors import InputError
+from .resnet import resnet_critic as resnet_critic
+from .resnet import resnet_generator as resnet_generator
 
 
 def mlp(
@@ -98,6 +100,102 @@ def dcgan_critic(*, width: int = 32) -> nn.Sequential:
         nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.LeakyReLU(0.2),
         nn.Flatten(), nn.Linear(2 * width * 7 * 7, 1), nn.Flatten(0),
     )  # fmt: skip
+
+
+def dcgan32_generator(latent: int = 64, *, width: int = 16, channels: int = 3) -> nn.Sequential:
+    """A small transposed-convolution generator: (m, latent) to pictures (m, channels, 32, 32) in (-1, 1).
+
+    Maps of 4x4 with 4 ``width`` channels, then 8x8 with 2 ``width``, 16x16 with ``width``. For short runs on
+    a CPU; ``resnet_generator`` is the paper's. Raises ``InputError`` for a size below 1.
+    Source: the guidelines of Radford et al. 2016, section 3, in a size of ours.
+
+    >>> import torch
+    >>> dcgan32_generator(8, width=2)(torch.zeros(2, 8)).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    if min(latent, width, channels) < 1:
+        raise InputError(f"dcgan32_generator needs sizes >= 1, got {latent}, {width}, {channels}.")
+    layers = [nn.Linear(latent, 4 * width * 4 * 4, bias=False), nn.Unflatten(1, (4 * width, 4, 4))]
+    for size in (4 * width, 2 * width):
+        layers += [nn.BatchNorm2d(size), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(size, size // 2, 4, stride=2, padding=1, bias=False)]
+    layers += [nn.BatchNorm2d(width), nn.ReLU(), nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1)]
+    return nn.Sequential(*layers, nn.Tanh())
+
+
+def dcgan32_critic(*, width: int = 32, channels: int = 3) -> nn.Sequential:
+    """A strided-convolution critic: pictures (m, channels, 32, 32) to scores (m,); no normalisation.
+
+    Maps of 16x16 with ``width`` channels, 8x8 with twice and 4x4 with four times as many, then one linear
+    layer. Raises ``InputError`` for a size below 1.
+    Source: the guidelines of Radford et al. 2016, section 3, less BatchNorm.
+
+    >>> import torch
+    >>> dcgan32_critic(width=2)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2])
+    """
+    if min(width, channels) < 1:
+        raise InputError(f"dcgan32_critic needs sizes >= 1, got {width}, {channels}.")
+    layers: list[nn.Module] = []
+    for size, following in itertools.pairwise((channels, width, 2 * width, 4 * width)):
+        layers += [nn.Conv2d(size, following, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * width * 4 * 4, 1), nn.Flatten(0))
+
+
+def dcgan64_generator(latent: int = 128, *, width: int = 64, channels: int = 3) -> nn.Sequential:
+    """The DCGAN generator of the WGAN-GP authors: (m, latent) to pictures (m, channels, 64, 64) in (-1, 1).
+
+    Maps of 4x4 with 8 ``width`` channels, half as many at each of four 5x5 transposed convolutions of stride
+    2; weights N(0, 0.02^2). 5,356,099 weights by default. Raises ``InputError`` for a size below 1.
+    Source: Radford et al. 2016, Figure 1 (there 1,024 maps of 4x4) and section 4 (initial weights), in the
+    size of ``gan_64x64.py``, ``DCGANGenerator``, of Gulrajani et al. 2017; biases in front of BatchNorm,
+    which removes them, are left out, and the initial weights are normal as in the first paper.
+
+    >>> import torch
+    >>> dcgan64_generator(8, width=1)(torch.zeros(2, 8)).shape
+    torch.Size([2, 3, 64, 64])
+    """
+    if min(latent, width, channels) < 1:
+        raise InputError(f"dcgan64_generator needs sizes >= 1, got {latent}, {width}, {channels}.")
+    form = {"kernel_size": 5, "stride": 2, "padding": 2, "output_padding": 1}
+    layers = [nn.Linear(latent, 8 * width * 4 * 4, bias=False), nn.Unflatten(1, (8 * width, 4, 4))]
+    for size in (8 * width, 4 * width, 2 * width):
+        layers += [nn.BatchNorm2d(size), nn.ReLU(), nn.ConvTranspose2d(size, size // 2, **form, bias=False)]
+    layers += [nn.BatchNorm2d(width), nn.ReLU(), nn.ConvTranspose2d(width, channels, **form), nn.Tanh()]
+    return radford(nn.Sequential(*layers))
+
+
+def dcgan64_critic(*, width: int = 64, channels: int = 3) -> nn.Sequential:
+    """The DCGAN critic of the WGAN-GP authors: pictures (m, channels, 64, 64) to scores (m,).
+
+    Four 5x5 convolutions of stride 2 with 1, 2, 4, 8 times ``width`` maps and leaky ReLU 0.2, one linear
+    layer; weights N(0, 0.02^2). 4,314,753 weights by default. Raises ``InputError`` for a size below 1.
+    Source: ``gan_64x64.py``, ``DCGANDiscriminator`` with ``bn=False``, of Gulrajani et al. 2017 (there with
+    LayerNorm by default); Radford et al. 2016, section 4, with BatchNorm, which a penalty forbids.
+
+    >>> import torch
+    >>> dcgan64_critic(width=1)(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2])
+    """
+    if min(width, channels) < 1:
+        raise InputError(f"dcgan64_critic needs sizes >= 1, got {width}, {channels}.")
+    layers: list[nn.Module] = []
+    for size, following in itertools.pairwise((channels, width, 2 * width, 4 * width, 8 * width)):
+        layers += [nn.Conv2d(size, following, 5, stride=2, padding=2), nn.LeakyReLU(0.2)]
+    return radford(nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * width * 4 * 4, 1), nn.Flatten(0)))
+
+
+def radford(player: nn.Module) -> nn.Module:
+    """The player with weights N(0, 0.02^2) and biases 0 in its linear layers and convolutions.
+
+    Source: Radford et al. 2016, section 4.
+    """
+    for layer in player.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return player
 
 
 def spectral(player: nn.Module) -> nn.Module:

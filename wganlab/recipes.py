@@ -53,6 +53,10 @@ adam = partial(Adam, fused=True)
 # section 4 (there with m = 128).
 gan = Recipe(non_saturating, Constraint(), partial(adam, lr=2e-4, betas=(0.5, 0.999)), n_critic=1)
 
+# Radford et al. 2016, section 4: Adam with lr = 2e-4 and beta_1 = 0.5 (beta_2 is Adam's 0.999), m = 128, one
+# update of each player. That is the recipe above: what DCGAN changed is the players, networks.dcgan64_*.
+dcgan = gan
+
 # Arjovsky et al. 2017, Algorithm 1: alpha = 5e-5, c = 0.01, m = 64, n_critic = 5, RMSProp. Its
 # line 2 counts t = 0, ..., n_critic, which is one step more than its own name says; we take
 # n_critic steps, as the authors' code does. RMSProp's smoothing constant is not in the paper;
@@ -63,6 +67,14 @@ wgan = Recipe(wasserstein, WeightClipping(0.01), partial(RMSprop, lr=5e-5), n_cr
 # Appendix E of the same text and most of the authors' scripts have beta_1 = 0.5; their toy
 # script has lambda = 0.1 and m = 256.
 wgan_gp = Recipe(wasserstein, GradientPenalty(10.0), partial(adam, lr=1e-4, betas=(0.0, 0.9)), n_critic=5)
+
+# Gulrajani et al. 2017, CIFAR-10 with residual players, as the authors' gan_cifar_resnet.py has it: LR =
+# 2e-4, beta = (0, 0.9), N_CRITIC = 5, lambda = 10, m = 64. The rate falls to 0 over ITERS = 100,000
+# generator updates: schedules.linear_decay(game, 0, 100_000). Departures: there the generator's batch is 128
+# (GEN_BS_MULTIPLE = 2), and pixels get uniform noise of 1/128; here z has m rows and data is as it is.
+wgan_gp_resnet = Recipe(
+    wasserstein, GradientPenalty(10.0), partial(adam, lr=2e-4, betas=(0.0, 0.9)), n_critic=5
+)
 
 # Ours, for 28x28 digits in a minute on one core, with m = 32. It departs from the paper in
 # three numbers: n_critic 2 for 5, and learning rates 20 (critic) and 10 (generator) times larger.
