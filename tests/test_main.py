@@ -1,63 +1,709 @@
-"""The command line: every failure is one line on stderr and an exit code, never a traceback."""
+"""The command line: every verb, every refusal, and the promise that a stopped run loses nothing."""
 
+import csv
+import io
+import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread, imsave
 
 from wganlab import __main__ as cli
-from wganlab import checkpoints, data
-from wganlab.errors import DivergenceError
+from wganlab import checkpoints, data, metrics, networks, recipes, sampling
+from wganlab.cli import about, doctor, evaluate, grammar, log, output, sample, setups, speed, stop, train
+from wganlab.errors import CheckpointError, DataError, DivergenceError, InputError
+from wganlab.training import Average, Game, Step, identity
+from wganlab.training import train as algorithm
 
-RING = ["--data", "ring", "--batch", "8", "--device", "cpu"]
+CPU = ["--device", "cpu", "--threads", "1"]
+RING = ["--data", "ring", "--batch", "8", *CPU]
+VERBS = ("train", "sample", "evaluate", "audit", "doctor")
 
 
 @pytest.fixture(autouse=True)
 def restore():
-    """``train`` installs signal handlers and sets the threads of the process; put both back."""
-    names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-    handlers, threads = [signal.getsignal(name) for name in names], torch.get_num_threads()
+    """A run sets the threads and the rounding of the process; put them back."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    convolutions = torch.backends.cudnn.allow_tf32
     yield
-    for name, handler in zip(names, handlers, strict=True):
-        signal.signal(name, handler)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = convolutions
+
+
+def run(*words):
+    return cli.main([str(word) for word in words])
 
 
 def one_line(capsys):
+    """What was said on stderr: one line that names the program."""
     err = capsys.readouterr().err
-    assert err.startswith("wganlab: ")
-    assert err.count("\n") == 1
+    assert err.startswith("wganlab: "), err
+    assert err.count("\n") == 1, err
     return err
 
 
-def weights(folder):
-    return checkpoints.read(folder / "checkpoint.wgan")["game"]
+def refused(capsys, code, message, *words):
+    """The command line ends with ``code`` and one line that matches ``message``."""
+    capsys.readouterr()
+    try:
+        found = run(*words)
+    except SystemExit as end:
+        found = end.code
+    line = one_line(capsys)
+    assert re.search(message, line), line
+    assert found == code, line
 
 
-def test_train_resume_equals_one_run_and_sample_draws(tmp_path, capsys):
+def state(folder):
+    return checkpoints.read(folder / "checkpoint.wgan")
+
+
+def same(one, other):
+    one, other = checkpoints.leaves(one), checkpoints.leaves(other)
+    return one.keys() == other.keys() and all(
+        torch.equal(leaf, other[key]) if torch.is_tensor(leaf) else leaf == other[key]
+        for key, leaf in one.items()
+    )
+
+
+def furthest(one, other):
+    """The largest difference between the weights of two runs' players."""
+    one, other = (
+        {key: leaf for key, leaf in checkpoints.tensors(run["game"]).items() if "optimizer" not in key}
+        for run in (one, other)
+    )
+    return max((one[key].double() - other[key].double()).abs().max().item() for key in one)
+
+
+def rows(folder, *, seconds=False):
+    """``log.csv`` as lists, without the seconds."""
+    with open(folder / "log.csv", newline="", encoding="utf-8") as file:
+        found = list(csv.reader(file))
+    return found if seconds else [[row[0], *row[2:]] for row in found]
+
+
+# Training
+
+
+def test_a_resumed_run_is_the_uninterrupted_one_in_weights_and_log(tmp_path, capsys):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert cli.main(["train", str(whole), "--steps", "6", *RING]) == 0
+    assert run("train", whole, "--steps", 6, "--log", 1, *RING) == 0
     assert "6 of 6 generator updates, recipe wgan_gp_toy, on cpu" in capsys.readouterr().out
-    assert cli.main(["train", str(parts), "--steps", "2", *RING]) == 0
-    assert cli.main(["train", str(parts), "--steps", "6", "--resume", *RING]) == 0
-    one, other = checkpoints.tensors(weights(whole)), checkpoints.tensors(weights(parts))
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[key], other[key]) for key in one)
-    assert cli.main(["sample", str(whole), "--count", "20"]) == 0
-    assert (whole / "samples.png").read_bytes().startswith(b"\x89PNG")
+    assert run("train", parts, "--steps", 2, "--log", 1, *RING) == 0
+    assert run("train", parts, "--steps", 5, "--log", 1, "--resume", *RING) == 0
+    with open(parts / "log.csv", "a", encoding="utf-8") as file:  # what a kill after the checkpoint leaves
+        file.write("6,9.0,1,2,3,4\n7,9.")
+    assert run("train", parts, "--steps", 6, "--log", 1, "--resume") == 0
+    assert same(state(whole), state(parts))
+    assert rows(whole) == rows(parts)
+    seconds = [float(row[1]) for row in rows(parts, seconds=True)[1:]]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] < 9.0  # the row behind the checkpoint is gone
 
 
-def test_digits_train_and_are_drawn(tmp_path):
-    assert cli.main(["train", str(tmp_path / "run"), "--steps", "1", "--device", "cpu"]) == 0
-    out = tmp_path / "sheet.png"
-    assert cli.main(["sample", str(tmp_path / "run"), "--count", "16", "--out", str(out)]) == 0
-    assert out.read_bytes().startswith(b"\x89PNG")
+def test_a_resume_without_options_goes_on_to_the_end_of_the_run_that_was_begun(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(stop.Stop, "begin", lambda self: setattr(self, "signal", signal.SIGTERM))
+    line = ["--data", "grid", "--recipe", "wgan", "--seed", 3, "--steps", 4, "--batch", 8, *CPU]
+    assert run("train", tmp_path / "a", *line) == 143
+    assert state(tmp_path / "a")["game"]["step"] == 1
+    monkeypatch.undo()
+    assert run("train", tmp_path / "a", "--resume") == 0
+    assert "4 of 4 generator updates, recipe wgan, on cpu" in capsys.readouterr().out
+    assert run("train", tmp_path / "b", *line) == 0
+    assert same(state(tmp_path / "a"), state(tmp_path / "b"))
+    assert run("train", tmp_path / "a", "--resume") == 0  # nothing is left to do
+    assert same(state(tmp_path / "a"), state(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("kind", ["ring", "digits"])
+def test_a_plain_run_is_the_loop_that_a_reader_would_write(tmp_path, kind):
+    """The defaults, and the order in which weights are drawn, are those of the first version."""
+    assert run("train", tmp_path, "--data", kind, "--steps", 2, "--accelerate", "plain", *CPU) == 0
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+    if kind == "ring":
+        generator, critic, recipe, batch, latent = (
+            *(networks.mlp(2, 2), networks.mlp(2, 1)),
+            *(recipes.wgan_gp_toy, 128, 2),
+        )
+        real = sampling.ring()
+    else:
+        critic = networks.mlp((1, 28, 28), 1, hidden=(512, 256), slope=0.2)
+        generator, recipe, batch, latent = networks.dcgan_generator(64), recipes.wgan_gp_digits, 32, 64
+        real = data.digits().x
+    game = Game(generator, critic, recipe)
+    average = Average(game.generator)
+    for _ in algorithm(game, sampling.Draw(real, sampling.normal(latent), batch), 2):
+        average.update(game.generator)
+    found = state(tmp_path)
+    assert same(found["game"], game.state_dict())
+    assert same(found["average"], average.state_dict())
+
+
+@pytest.mark.parametrize("kind", ["ring", "digits"])
+def test_fast_and_plain_agree_after_three_steps(tmp_path, kind):
+    """In what they compute, at the paper's learning rate: Adam makes a full step of a rounding error."""
+    z = torch.randn(300, setups.SETUPS[kind].latent, generator=torch.Generator().manual_seed(0))
+    found = []
+    for name in ("fast", "plain", "auto"):
+        words = ["--data", kind, "--steps", 3, "--recipe", "wgan_gp", "--accelerate", name, *CPU]
+        assert run("train", tmp_path / name, *words) == 0
+        _, game, average = about.opened(tmp_path / name)
+        with torch.no_grad():
+            x = average.player(z)
+            found.append((x, game.generator(z), game.critic(x)))
+    for fast, plain in zip(*found[:2], strict=True):
+        assert (fast - plain).abs().max() < 1e-4 * max(1, plain.abs().max())
+    assert all(map(torch.equal, found[0], found[2]))
+
+
+def test_learning_rates_fall_to_zero_over_the_last_part(tmp_path, capsys):
+    line = ["--steps", 10, "--decay", 0.4, "--accelerate", "plain", *RING]
+    rates = []
+    take = log.Log.take
+
+    def spy(self, step):
+        rates.append(spied.critic_optimizer.param_groups[0]["lr"])
+        take(self, step)
+
+    with pytest.MonkeyPatch.context() as patch:
+        init = Game.__init__
+
+        def keep(self, *arguments, **options):
+            nonlocal spied
+            init(self, *arguments, **options)
+            spied = self
+
+        spied = None
+        patch.setattr(Game, "__init__", keep)
+        patch.setattr(log.Log, "take", spy)
+        assert run("train", tmp_path / "whole", *line) == 0
+    # ``take`` comes after the rate of the next turn is set: full up to turn 6, then lr (10 - t) / 4
+    assert rates == pytest.approx([1e-3] * 6 + [0.75e-3, 0.5e-3, 0.25e-3, 0.0], rel=1e-12)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "loop", stopped_after(8, train.loop))
+        assert run("train", tmp_path / "parts", *line) == 143
+    assert run("train", tmp_path / "parts", "--resume") == 0
+    assert same(state(tmp_path / "whole"), state(tmp_path / "parts"))
+    refused(capsys, 4, "it has --steps .* 10, and 20", "train", tmp_path / "parts", "--resume", "--steps", 20)
+    refused(capsys, 4, "--decay 0.4, and 0.5", "train", tmp_path / "parts", "--resume", "--decay", 0.5)
+
+
+def stopped_after(step, loop):
+    """``train.loop`` that gets a signal after so many steps."""
+
+    def cut(one, every, stop):
+        agree = one.ranks.agree
+        one.ranks.agree = lambda flag: agree(signal.SIGTERM if one.game.step == step else flag)
+        return loop(one, every, stop)
+
+    return cut
+
+
+DIFFERENT = [
+    ("--data", "grid", "ring"),
+    ("--size", "16", "None"),
+    ("--players", "dcgan", "mlp"),
+    ("--recipe", "wgan", "wgan_gp_toy"),
+    ("--batch", "9", "8"),
+    ("--seed", "3", "0"),
+    ("--decay", "0.5", "0.0"),
+    ("--precision", "bf16", "float32"),
+    ("--accelerate", "plain", "auto"),
+]
+
+
+def test_a_resume_as_another_run_is_refused_by_the_name_of_what_differs(tmp_path, capsys):
+    assert run("train", tmp_path, "--steps", 1, *RING) == 0
+    good = (tmp_path / "checkpoint.wgan").read_bytes()
+    for option, asked, saved in DIFFERENT:
+        message = f"is of another run: it has {option} {saved}, and {asked} was asked for"
+        refused(capsys, 4, message, "train", tmp_path, "--resume", "--steps", 2, option, asked)
+    assert {f"--{name}" for name in about.DECIDES} == {option for option, _, _ in DIFFERENT}
+    assert (tmp_path / "checkpoint.wgan").read_bytes() == good
+
+
+def test_other_threads_only_warn(tmp_path, capsys):
+    assert run("train", tmp_path, "--steps", 1, *RING) == 0
+    assert run("train", tmp_path, "--steps", 2, "--resume", "--threads", 2) == 0
+    assert "note: " in (line := one_line(capsys))
+    assert "made with 1 threads and is continued with 2" in line
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_go_by_the_size_of_the_players_and_the_ranks_of_the_machine(monkeypatch):
+    cpu, game = torch.device("cpu"), None
+    monkeypatch.setattr(speed, "threads_for", lambda game, m: 6)
+    for world, expected in ((1, 6), (4, 1), (3, 2), (8, 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
+        speed.set_threads("auto", game, 8, cpu)
+        assert torch.get_num_threads() == expected
+    speed.set_threads(2, game, 8, cpu)
+    assert torch.get_num_threads() == 2
+    speed.set_threads("auto", game, 8, torch.device("cuda"))
+    assert torch.get_num_threads() == 2
+
+
+def test_accelerations_by_name(monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert speed.accelerator("plain", "float32", cpu) is identity
+    assert speed.accelerator("auto", "float32", cpu) is speed.fast
+    assert speed.accelerator("auto", "float32", cuda) is speed.graphed
+    assert speed.accelerator("compile", "tf32", cpu) is speed.compiled
+    with pytest.raises(InputError, match="graph needs a CUDA device"):
+        speed.accelerator("graph", "float32", cpu)
+    seen = []
+    monkeypatch.setattr(speed, "autocast", lambda dtype: lambda step: [*step, dtype])
+    monkeypatch.setattr(speed, "fast", lambda step: [*step, "fast"])
+    assert speed.accelerator("fast", "bf16", cpu)(seen) == [torch.bfloat16, "fast"]
+
+
+def test_precision_sets_what_pytorch_rounds():
+    for name, expected in (("tf32", ("high", True)), ("float32", ("highest", False))):
+        speed.set_precision(name)
+        assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == expected
+
+
+def test_bf16_trains_and_differs(tmp_path):
+    for name in ("bf16", "float32"):
+        line = ["--steps", 2, "--precision", name, "--accelerate", "plain", *RING]
+        assert run("train", tmp_path / name, *line) == 0
+    assert furthest(state(tmp_path / "bf16"), state(tmp_path / "float32")) > 1e-6
+
+
+def test_progress_is_a_line_of_text_where_there_is_no_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "SILENCE", 0.0)
+    assert run("train", tmp_path, "--steps", 2, *RING) == 0
+    said = capsys.readouterr()
+    assert re.search(r"^step 1 of 2, [\d.e+]+ steps a second, critic loss -?[\d.]+$", said.out, re.M)
+    assert said.err == ""
+
+
+# The log
+
+
+def test_the_log_holds_what_the_steps_reported(tmp_path):
+    assert run("train", tmp_path, "--steps", 5, "--log", 2, "--accelerate", "plain", *RING) == 0
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+    game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan_gp_toy)
+    steps = list(algorithm(game, sampling.Draw(sampling.ring(), sampling.normal(2), 8), 5))
+    header, *found = rows(tmp_path)
+    assert ",".join([header[0], "seconds", *header[1:]]) == log.COLUMNS
+    assert [row[0] for row in found] == ["2", "4"]
+    for row, step in zip(found, steps[1::2], strict=False):
+        values = [np.float32(value) for value in row[1:]]  # nine digits give back a float32
+        assert values[:3] == [loss.item() for loss in step[1:]]
+        assert values[3] == -step.critic_loss.item()
+
+
+def test_no_estimate_where_the_critic_makes_none(tmp_path):
+    assert run("train", tmp_path, "--steps", 1, "--log", 1, "--recipe", "gan", *RING) == 0
+    assert rows(tmp_path)[1][-1] == ""
+
+
+def step_of(index):
+    return Step(index, torch.tensor(1.5), torch.tensor(0.25), torch.tensor(-3.0))
+
+
+def test_a_log_by_hand(tmp_path):
+    path = tmp_path / "log.csv"
+    with log.Log(path, 2, 0, measures=True) as book:
+        for index in range(1, 6):
+            book.take(step_of(index))
+        book.settle()
+    lines = path.read_text().split("\n")
+    assert [re.sub(r",\d+\.\d{3},", ",S,", line, count=1) for line in lines] == [
+        log.COLUMNS,
+        "2,S,1.5,0.25,-3,-1.5",
+        "4,S,1.5,0.25,-3,-1.5",
+        "",
+    ]
+    path.write_text(f"{log.COLUMNS}\n2,7.5,1,2,3,4\n4,8.5,1,2,3,4\n5,x\n6,9.")
+    with log.Log(path, 2, 3, measures=False) as book:
+        book.take(step_of(4))
+    kept, new = path.read_text().split("\n")[1:3]
+    assert kept == "2,7.5,1,2,3,4"
+    assert float(new.split(",")[1]) >= 7.5  # time goes on from the last row that is kept
+    assert new.endswith(",")
+    path.write_text(f"{log.COLUMNS}\n2,7.5,1,2,3,4\n3,8.5,1,2,3,0.1")  # 0.1 may have been meant as 0.125
+    with log.Log(path, 2, 3, measures=False):
+        assert path.read_text() == f"{log.COLUMNS}\n2,7.5,1,2,3,4\n"
+    with log.Log(path, 2, 0, measures=True):  # a new run begins a new log
+        assert path.read_text() == f"{log.COLUMNS}\n"
+
+
+def test_logs_that_are_none_and_disks_that_refuse(tmp_path):
+    path = tmp_path / "log.csv"
+    for content, message in ((b"a,b\n", "does not begin with 'step"), (b"\xff\n", "Cannot read")):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=f"{message}.*Move it away"):
+            log.Log(path, 1, 3, measures=True)
+        assert path.read_bytes() == content
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CheckpointError, match="Cannot write"):
+        log.Log(path, 1, 0, measures=True)
+    path.rmdir()
+    with log.Log(path, 1, 0, measures=True) as book, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(CheckpointError, match="log.csv: No space left on device"):
+            book.take(step_of(1))
+
+
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+
+# What a run is
+
+
+def test_the_names_on_the_command_line_are_all_recipes_laws_and_setups():
+    known = {name for name, value in vars(recipes).items() if isinstance(value, recipes.Recipe)}
+    assert set(grammar.RECIPES) == known
+    assert set(grammar.DATA) == set(setups.SETUPS)
+    assert {name for name in grammar.DATA if len(setups.shape(name, None)) == 1} == set(grammar.TOYS)
+    assert all(setup.recipe in known and setup.players in grammar.PLAYERS for setup in setups.SETUPS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        *[(name, (1, 28, 28)) for name in ("mixed", "mlp", "dcgan")],
+        *[(name, (3, 32, 32)) for name in ("mlp", "dcgan", "resnet")],
+        *[(name, (3, 64, 64)) for name in ("mlp", "dcgan")],
+        *[("mlp", (2,)), ("mlp", (3, 20, 20))],
+    ],
+)
+def test_players_fit_their_rows(name, row):
+    with torch.random.fork_rng(devices=[]):
+        generator, critic = setups.players(name, row, 5)
+    with torch.no_grad():
+        x = generator(torch.randn(2, 5))
+        assert tuple(x.shape) == (2, *row)
+        assert critic(x).shape == (2,)
+        assert len(row) == 1 or x.abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [("mixed", (2,)), ("dcgan", (3, 20, 20)), ("resnet", (1, 28, 28)), ("resnet", (3, 64, 64))],
+)
+def test_players_that_do_not_fit_are_refused(name, row):
+    with pytest.raises(InputError, match=re.escape(f"--players {name} has none for rows of shape {row}")):
+        setups.players(name, row, 5)
+
+
+def test_sn_gan_has_its_constraint_in_the_layers(tmp_path):
+    assert run("train", tmp_path, "--steps", 2, "--recipe", "sn_gan", *RING) == 0
+    _, game, _ = about.opened(tmp_path)
+    for layer in game.critic.modules():
+        if isinstance(layer, torch.nn.Linear):
+            assert torch.linalg.matrix_norm(layer.eval().weight, 2).item() == pytest.approx(1, abs=0.2)
+
+
+def test_wrong_combinations_are_usage_errors_before_any_data_are_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(setups, "real", None)
+    for message, *words in (
+        ("--from is for --data mnist or cifar10 or images, not for ring", "--data", "ring", "--from", "x"),
+        ("--download is for --data mnist or cifar10, not for digits", "--download"),
+        ("--size is for --data images, not for digits", "--size", 28),
+        ("--data images needs --from PATH", "--data", "images"),
+        ("--players resnet has none for rows of shape .2,.", "--data", "ring", "--players", "resnet"),
+        ("--accelerate graph needs a CUDA device", "--accelerate", "graph", "--device", "cpu"),
+    ):
+        refused(capsys, 2, message, "train", tmp_path / "run", *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_cuda_where_there_is_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused(capsys, 2, "no CUDA device", "train", tmp_path, "--data", "ring", "--device", "cuda")
+
+
+def test_a_batch_larger_than_the_data_is_a_usage_error(tmp_path, capsys):
+    message = "6000 is larger than the data, which has 5000 rows"
+    refused(capsys, 2, message, "train", tmp_path / "run", "--batch", 6000, *CPU)
+    assert not (tmp_path / "run").exists()
+
+
+# Data
+
+
+def test_altered_digits_exit_with_3(tmp_path, capsys, monkeypatch):
+    content = bytearray((data.folder() / "digits.npz").read_bytes())
+    content[1000] ^= 1
+    (tmp_path / "digits.npz").write_bytes(content)
+    monkeypatch.setattr(data, "folder", lambda: tmp_path)
+    refused(capsys, 3, f"{data.DIGITS_SHA256}.*git checkout", "train", tmp_path / "run", *CPU)
+
+
+@pytest.mark.parametrize("kind", ["mnist", "cifar10", "images"])
+def test_data_that_are_not_there_exit_with_3(kind, tmp_path, capsys):
+    words = ["--data", kind, "--from", tmp_path / "none", "--players", "mlp", *CPU]
+    refused(capsys, 3, "none", "train", tmp_path / "run", *words)
+    assert not (tmp_path / "run").exists()
+
+
+def make_pictures(folder, count, side=16, seed=0):
+    """So many small pictures with some structure: two colours, mixed at random."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(exist_ok=True)
+    slope = np.linspace(0, 1, side)[:, None, None] * np.ones((1, side, 1))
+    for k in range(count):
+        picture = np.clip(slope * rng.uniform(size=3) + rng.uniform(0, 0.1, (side, side, 3)), 0, 1)
+        imsave(folder / f"{k:04}.png", picture)
+    return folder
+
+
+def test_a_folder_of_pictures_is_trained_sampled_and_judged(tmp_path, capsys):
+    pictures, folder = make_pictures(tmp_path / "pictures", 300), tmp_path / "run"
+    words = ["--data", "images", "--from", pictures, "--size", 12, "--players", "mlp", "--batch", 8, *CPU]
+    assert run("train", folder, "--steps", 2, *words) == 0
+    assert run("sample", folder, "--count", 10) == 0
+    sheet = imread(folder / "samples.png")
+    zoom = 600 // (8 * 14 - 2)
+    assert sheet.shape[:2] == ((2 * 14 - 2) * zoom, (8 * 14 - 2) * zoom)
+    assert len({tuple(pixel) for pixel in sheet[:12, :12, :3].reshape(-1, 3).tolist()}) > 1  # it is in colour
+    capsys.readouterr()
+    assert run("evaluate", folder, "-n", 130, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["real"] == "the training pictures: none is held out"
+    by_name = {measure["name"]: measure for measure in report["measures"]}
+    found = by_name["Frechet, 64 components"]
+    assert 0 < found["floor"] < found["value"]
+    assert "not FID" in found["note"]
+    refused(
+        capsys, 2, "needs 2 n real rows, so 302, and there are 300.*-n 150 at", "evaluate", folder, "-n", 151
+    )
+    other = make_pictures(tmp_path / "other", 4, seed=1)
+    assert run("evaluate", folder, "-n", 2, "--from", other) == 0
+    said = capsys.readouterr().out
+    assert f"(pictures of {other})" in said
+    assert "needs -n 128 or more" in said
+    (pictures / "0000.png").unlink()
+    refused(
+        capsys, 4, "the number of rows 300, and here it is 299", "train", folder, "--resume", "--steps", 3
+    )
+    make_pictures(pictures, 300, seed=2)
+    refused(capsys, 4, "data of sha256", "train", folder, "--resume", "--steps", 3)
+
+
+@pytest.mark.parametrize(("kind", "row"), [("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])
+def test_data_sets_with_a_test_set_are_judged_by_it(kind, row, tmp_path, capsys, monkeypatch):
+    rng = torch.Generator().manual_seed(0)
+    images = data.Images(torch.rand(270, *row, generator=rng) * 2 - 1, torch.zeros(270, dtype=torch.int64))
+    asked = []
+
+    def loader(folder=None, *, train=True, download=False):
+        asked.append((folder, train, download))
+        return images
+
+    monkeypatch.setattr(data, kind, loader)
+    words = ["--data", kind, "--players", "mlp", "--from", tmp_path, "--download", "--batch", 4, *CPU]
+    assert run("train", tmp_path / "run", "--steps", 1, *words) == 0
+    assert run("evaluate", tmp_path / "run", "-n", 130, "--json") == 0
+    assert asked == [(tmp_path, True, True), (tmp_path, False, False)]
+    report = json.loads(capsys.readouterr().out.split("\n", 1)[1])
+    assert report["real"] == f"the test set of {kind}"
+    assert report["measures"][2]["name"] == ("digit score" if kind == "mnist" else "Frechet, 64 components")
+    assert report["measures"][2]["value"] > 0
+
+
+# Sampling
+
+
+def test_samples_of_points(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert run("train", folder, "--steps", 1, *RING) == 0
+    assert run("sample", folder) == 0
+    assert imread(folder / "samples.png").shape == (600, 600, 4)
+    assert "samples.png: 64 samples after 1 generator updates" in capsys.readouterr().out
+    assert run("sample", folder, "--count", 700, "--format", "npy", "--seed", 5) == 0
+    x = np.load(folder / "samples.npy")
+    assert x.shape == (700, 2)
+    assert x.dtype == np.float32
+    _, _, average = about.opened(folder)
+    z = torch.randn(500, 2, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        np.testing.assert_array_equal(x[:500], average.player(z).numpy())
+    assert run("sample", folder, "--count", 3, "--out", tmp_path / "three.npy") == 0
+    assert np.load(tmp_path / "three.npy").shape == (3, 2)
+
+
+def test_samples_of_digits_are_drawn_pixel_by_pixel_in_black_ink(tmp_path):
+    folder = tmp_path / "run"
+    assert run("train", folder, "--steps", 1, *CPU) == 0
+    assert run("sample", folder, "--count", 9, "--out", tmp_path / "sheet.png") == 0
+    assert run("sample", folder, "--count", 9, "--format", "npy") == 0
+    x = np.load(folder / "samples.npy")
+    assert x.shape == (9, 1, 28, 28)
+    sheet, zoom = imread(tmp_path / "sheet.png"), 600 // (8 * 30 - 2)
+    assert sheet.shape[:2] == ((2 * 30 - 2) * zoom, (8 * 30 - 2) * zoom)
+    for k, (top, left) in ((1, (0, 30)), (8, (30, 0))):
+        drawn = sheet[top * zoom : (top + 28) * zoom : zoom, left * zoom : (left + 28) * zoom : zoom, 0]
+        np.testing.assert_allclose(drawn, 1 - (x[k, 0] + 1) / 2, atol=1 / 255)
+    assert (sheet[30 * zoom :, 30 * zoom :, :3] == 1).all()  # no picture: white
+
+
+def test_batchnorm_never_sees_a_small_batch():
+    seen = []
+
+    class Player(torch.nn.Module):
+        def forward(self, z):
+            seen.append(len(z))
+            return z
+
+    x = sample.drawn(Player(), 3, 1100, torch.Generator().manual_seed(0))
+    assert seen == [500, 500, 250]
+    assert x.shape == (1100, 3)
+    assert torch.equal(sample.drawn(Player(), 3, 7, torch.Generator().manual_seed(0)), x[:7])
+
+
+def test_samples_that_cannot_be_written_and_checkpoints_that_are_foreign(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert run("train", folder, "--steps", 1, *RING) == 0
+    for out in (tmp_path / "none" / "x.png", tmp_path, tmp_path / ("x" * 300)):
+        refused(capsys, 2, "Cannot write .*Name another --out", "sample", folder, "--out", out)
+    path = folder / "checkpoint.wgan"
+    saved, game, average = about.opened(folder)
+    for extra in ({"mine": 1}, {name: value for name, value in saved.items() if name != "players"}):
+        checkpoints.save(path, game, average=average, extra=extra)
+        refused(capsys, 4, "does not say of which data", "sample", folder)
+    for verb in ("sample", "evaluate"):
+        refused(capsys, 4, "does not exist", verb, tmp_path / "none")
+        refused(capsys, 4, "Cannot look for|does not exist", verb, tmp_path / ("x" * 300))
+
+
+# Evaluation
+
+
+def test_a_trained_ring_is_near_its_floor_and_the_numbers_are_those_of_the_package(tmp_path, capsys):
+    assert run("train", tmp_path, "--data", "ring", "--batch", 64, "--steps", 150, *CPU) == 0
+    capsys.readouterr()
+    assert run("evaluate", tmp_path, "-n", 300, "--seed", 2, "--json") == 0
+    first = capsys.readouterr().out
+    assert run("evaluate", tmp_path, "-n", 300, "--seed", 2, "--json") == 0
+    assert capsys.readouterr().out == first
+    report = json.loads(first)
+    by_name = {measure["name"]: measure for measure in report["measures"]}
+    assert list(by_name) == ["exact W1", "critic's estimate", "modes met", "share near a mode"]
+    _, game, average = about.opened(tmp_path)
+    ring = sampling.ring()
+    real, other = (ring(300, evaluate.stream(2, key)) for key in (0, 1))
+    fake = sample.drawn(average.player, 2, 300, evaluate.stream(2, 2))
+    w1, floor = metrics.exact_w1(real, other, fake)
+    assert (by_name["exact W1"]["value"], by_name["exact W1"]["floor"]) == (w1, floor)
+    assert 0 < floor < w1 < 1.0  # an untrained generator stands at 1.3
+    with torch.no_grad():
+        gap = (game.critic(real).double().mean() - game.critic(fake).double().mean()).item()
+    assert by_name["critic's estimate"]["value"] == pytest.approx(gap, abs=1e-12)
+    coverage = metrics.mode_coverage(fake, ring.centres, 0.2)
+    assert by_name["modes met"]["value"] == coverage.modes
+    assert by_name["share near a mode"]["value"] == coverage.share
+    assert (by_name["modes met"]["floor"], by_name["share near a mode"]["floor"]) == (8, 1.0)
+    assert run("evaluate", tmp_path, "-n", 300, "--seed", 2) == 0
+    table = capsys.readouterr().out
+    assert f"{w1:.4g}" in table
+    assert "150 generator updates, data ring" in table
+    assert run("evaluate", tmp_path, "-n", 300, "--seed", 3, "--json") == 0
+    assert capsys.readouterr().out != first
+
+
+def test_what_cannot_be_computed_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WGANLAB_CACHE", str(tmp_path / "cache"))
+    words = ["--data", "swiss_roll", "--recipe", "gan", "--batch", 8, *CPU]
+    assert run("train", tmp_path / "roll", "--steps", 1, *words) == 0
+    assert run("evaluate", tmp_path / "roll", "-n", 20) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"critic's estimate +- +-  this recipe's critic does not estimate W1", said)
+    assert re.search(r"modes +- +-  swiss_roll has none", said)
+    assert run("train", tmp_path / "digits", "--steps", 1, "--recipe", "wgan", *CPU) == 0
+    assert run("evaluate", tmp_path / "digits", "-n", 20) == 0
+    said = capsys.readouterr().out
+    assert "the training digits: none is held out, and mnist is not here" in said
+    assert "in units of a clipped critic" in said
+    assert re.search(r"digit score +- +-  needs -n 128 or more", said)
+
+
+def test_digits_are_judged_by_mnist_where_it_is(tmp_path, capsys, monkeypatch):
+    assert run("train", tmp_path, "--steps", 1, *CPU) == 0
+    digits = data.digits()
+    pool = data.Images(digits.x[::10], digits.labels[::10])
+    monkeypatch.setattr(data, "mnist", lambda folder=None, *, train=True, download=False: pool)
+    assert run("evaluate", tmp_path, "-n", 200, "--json") == 0
+    report = json.loads(capsys.readouterr().out.split("\n", 1)[1])
+    assert report["real"] == "the test set of mnist"
+    score = report["measures"][2]
+    assert 0 < score["floor"] < score["value"]
+
+
+# Doctor
+
+
+def test_doctor_finds_a_machine_that_trains_well(capsys):
+    assert run("doctor", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    found = {finding["name"]: finding for finding in report["findings"]}
+    assert report["ok"]
+    assert {"wganlab", "python", "torch", "POT", *(name for name, _, _ in doctor.CHECKS)} <= set(found)
+    assert found["torch"]["found"] == torch.__version__
+    assert "digits: ok, 5000 pictures" in found["data"]["found"]
+    assert "gap" in found["transport"]["found"]
+    assert run("doctor") == 0
+    assert "All that is required works." in capsys.readouterr().out
+
+
+def test_doctor_says_what_is_ill(capsys, monkeypatch, tmp_path):
+    def altered():
+        raise DataError("altered")
+
+    monkeypatch.setattr(data, "digits", altered)
+    monkeypatch.setenv("WGANLAB_CACHE", "/dev/null/cache")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert run("doctor") == 1
+    said = capsys.readouterr().out
+    assert re.search(r"^FAILED +data +DataError: altered$", said, re.M)
+    assert re.search(r"^- +cache +", said, re.M)
+    assert re.search(r"^- +compiler +LookupError: none found", said, re.M)
+    assert "Not well: data. Mend that first." in said
+
+
+def test_doctor_sees_a_wrong_gradient_and_a_wrong_plan(monkeypatch):
+    from wganlab import fast, transport
+
+    def wrong(step):
+        def steps(x, z, eps):
+            result = step(x, z, eps)
+            with torch.no_grad():
+                next(step.__self__.critic.parameters()).add_(1e-8)
+            return result
+
+        return steps
+
+    monkeypatch.setattr(fast, "fast", wrong)
+    with pytest.raises(ArithmeticError, match="moves a weight 1.0e-08"):
+        doctor.same_update()
+    emd = transport.emd
+    monkeypatch.setattr(transport, "emd", lambda x, y: replace(emd(x, y), cost=2.00001))
+    with pytest.raises(ArithmeticError, match="came out as 2.00001"):
+        doctor.exact_plan()
+
+
+# Usage and help
 
 
 @pytest.mark.parametrize(
@@ -66,141 +712,379 @@ def test_digits_train_and_are_drawn(tmp_path):
         [],
         ["fly"],
         ["train"],
+        ["train", ""],
+        ["train", "a\0b"],
         ["train", "run", "--steps", "0"],
+        ["train", "run", "--steps", "1" + "0" * 30],
         ["train", "run", "--batch", "-3"],
+        ["train", "run", "--batch", "1" + "0" * 12],
         ["train", "run", "--recipe", "magic"],
         ["train", "run", "--device", "tpu"],
         ["train", "run", "--seed", "-1"],
         ["train", "run", "--seed", str(2**63)],
+        ["train", "run", "--seed", " 1_0"],
+        ["train", "run", "--seed", "٣"],
         ["train", "run", "--steps", "many"],
+        ["train", "run", "--threads", "1" + "0" * 9],
+        ["train", "run", "--decay", "1.5"],
+        ["train", "run", "--decay", "nan"],
+        ["train", "run", "--decay", "."],
+        ["train", "run", "--rec", "gan"],
+        ["train", "run", "--size", "3"],
+        ["sample", "run", "--count", "1" + "0" * 8],
+        ["sample", "run", "--format", "jpg"],
+        ["evaluate", "run", "-n", "1"],
+        ["evaluate", "run", "-n", "10001"],
+        ["audit"],
+        ["doctor", "me"],
+        ["train", "run", "--recipe", "two\nlines"],
     ],
 )
 def test_usage_errors_exit_with_2(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit) as end:
         cli.main(arguments)
-    assert stop.value.code == 2
+    assert end.value.code == 2
     assert "--help" in one_line(capsys)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_numbers_at_the_borders_are_taken():
+    read = grammar.parser().parse_args
+    assert read(["train", "x", "--seed", str(2**63 - 1)]).seed == 2**63 - 1
+    assert read(["train", "x", "--decay", "1"]).decay == 1.0
+    assert read(["train", "x", "--threads", "auto"]).threads == "auto"
+    assert read(["evaluate", "x", "-n", "10000"]).n == 10_000
+
+
+def help_of(verb, capsys):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        run(*([verb] if verb else []), "--help")
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_teaches(capsys):
+    top = help_of("", capsys)
+    assert "start here:" in top
+    for verb in VERBS:
+        assert re.search(rf"^    {verb} +[a-z]", top, re.M)  # its purpose in one line
+        said = help_of(verb, capsys)
+        assert said.isascii()
+        assert "examples:\n  wganlab" in said
+        assert "exit codes:" in said
+        lines = said[said.index("options:") : said.index("examples:")]
+        for option in re.findall(r"^  (-.+(?:\n {10,}.+)*)", lines, re.M):
+            assert re.search(r"  +[A-Za-z(]|\n", option), option  # each option says what it does
+    with pytest.raises(SystemExit):
+        run("--version")
+    assert re.fullmatch(r"wganlab \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def examples(capsys):
+    """Every example of every help, as words."""
+    texts = [help_of(verb, capsys) for verb in ("", *VERBS)]
+    lines = [line for text in texts for line in re.findall(r"^  ((?:wganlab|torchrun) .*)$", text, re.M)]
+    return [shlex.split(line) for line in dict.fromkeys(lines)]
+
+
+PENALTY = """
+import torch
+def gradient_penalty(critic, x, x_fake):
+    eps = torch.rand(len(x), *[1] * (x.ndim - 1))
+    x_hat = (eps * x + (1 - eps) * x_fake).requires_grad_()
+    (g,) = torch.autograd.grad(critic(x_hat).sum(), x_hat, create_graph=True)
+    return 10 * (g.flatten(1).norm(dim=1) - 1).square().mean()
+penalty = gradient_penalty
+def make_critic():
+    layers = torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1), torch.nn.Flatten(0)
+    return torch.nn.Sequential(*layers)
+"""
+
+
+def test_the_examples_of_the_help_run(tmp_path, monkeypatch, capsys):
+    """As they stand, but for the number of steps; what would download is only read."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "ada", "bo"):
+        (tmp_path / f"{name}.py").write_text(PENALTY)
+    (tmp_path / "my").mkdir()
+    make_pictures(tmp_path / "my" / "pictures", 8)
+    lines = examples(capsys)
+    assert len(lines) >= 15
+    for words in lines:
+        if words[0] == "torchrun":
+            words = words[words.index("wganlab") :]
+        fewer = ["--steps", "2"] if words[1] == "train" and "--resume" not in words else []
+        if "cifar10" in words or "mnist" in words:
+            grammar.parser().parse_args(words[1:])
+            continue
+        smaller = ["--batch", "4"] if "images" in words else []
+        assert run(*words[1:], *fewer, *smaller) == 0, (words, capsys.readouterr().err)
+
+
+# Failures and ends
+
+
 def test_what_nobody_foresaw_is_one_line_too_and_whole_with_debug(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "set_up", lambda *_: 1 / 0)
-    assert cli.main(["train", str(tmp_path / "run"), *RING]) == 1
+    monkeypatch.setattr(train, "set_up", lambda *_, **__: 1 / 0)
+    assert run("train", tmp_path / "run", *RING) == 1
     assert "unexpected ZeroDivisionError: division by zero" in one_line(capsys)
-    with pytest.raises(ZeroDivisionError):
-        cli.main(["--debug", "train", str(tmp_path / "run"), *RING])
+    for words in (["--debug", "train", tmp_path / "run"], ["train", tmp_path / "run", "--debug"]):
+        with pytest.raises(ZeroDivisionError):
+            run(*words, *RING)
 
 
-def test_an_interrupted_sample_exits_with_130(tmp_path, monkeypatch):
-    def interrupt(_):
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")],
+)
+def test_too_little_memory_is_a_usage_error(error, tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(train, "set_up", fail)
+    refused(capsys, 2, "not enough memory for this. Take a smaller --batch", "train", tmp_path, *RING)
+
+
+def test_an_interrupted_verb_exits_with_130(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoints, "read", interrupt)
-    assert cli.main(["sample", str(tmp_path)]) == 130
-
-
-def test_sampling_a_foreign_checkpoint_or_into_no_folder(tmp_path, capsys):
-    run = tmp_path / "run"
-    assert cli.main(["train", str(run), "--steps", "1", *RING]) == 0
-    assert cli.main(["sample", str(run), "--out", str(tmp_path / "none" / "x.png")]) == 2
-    assert "Cannot write" in one_line(capsys)
-    path = run / "checkpoint.wgan"
-    game, average, _ = cli.set_up("ring", "wgan_gp_toy", 0, torch.device("cpu"))
-    checkpoints.save(path, game, average=average, extra={"mine": 1})
-    assert cli.main(["sample", str(run)]) == 4
-    assert "does not say of which data" in one_line(capsys)
-
-
-def test_a_batch_larger_than_the_data_is_a_usage_error(tmp_path, capsys):
-    assert cli.main(["train", str(tmp_path / "run"), "--batch", "6000", "--device", "cpu"]) == 2
-    assert "6000 is larger than the data, which has 5000 rows" in one_line(capsys)
-    assert not (tmp_path / "run").exists()
-
-
-def test_cuda_where_there_is_none(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert cli.main(["train", str(tmp_path), "--data", "ring", "--device", "cuda"]) == 2
-    assert "no CUDA device" in one_line(capsys)
-
-
-def test_altered_digits_exit_with_3(tmp_path, capsys, monkeypatch):
-    content = bytearray((data.folder() / "digits.npz").read_bytes())
-    content[1000] ^= 1
-    (tmp_path / "digits.npz").write_bytes(content)
-    monkeypatch.setattr(data, "folder", lambda: tmp_path)
-    assert cli.main(["train", str(tmp_path / "run"), "--device", "cpu"]) == 3
-    err = one_line(capsys)
-    assert data.DIGITS_SHA256 in err
-    assert "git checkout" in err
+    assert run("sample", tmp_path) == 130
+    monkeypatch.setattr(cli, "parser", interrupt)
+    assert run("train", tmp_path) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_checkpoint_errors_exit_with_4(tmp_path, capsys):
-    run = tmp_path / "run"
-    assert cli.main(["train", str(run), "--resume", *RING]) == 4
-    assert "to resume" in one_line(capsys)
-    assert cli.main(["train", str(run), "--steps", "1", *RING]) == 0
-    capsys.readouterr()
-    assert cli.main(["train", str(run), "--steps", "1", *RING]) == 4
-    assert "exists. Add --resume" in one_line(capsys)
-    assert cli.main(["train", str(run), "--resume", "--seed", "3", *RING]) == 4
-    assert "another run" in one_line(capsys)
-    (run / "checkpoint.wgan").write_bytes((run / "checkpoint.wgan").read_bytes()[:-5])
-    assert cli.main(["sample", str(run)]) == 4
-    assert "damaged" in one_line(capsys)
+    folder = tmp_path / "run"
+    path = folder / "checkpoint.wgan"
+    refused(capsys, 4, "to resume", "train", folder, "--resume", *RING)
+    assert not folder.exists()
+    assert run("train", folder, "--steps", 1, *RING) == 0
+    refused(capsys, 4, "exists. Add --resume", "train", folder, "--steps", 1, *RING)
+    with checkpoints.claim(folder):
+        refused(capsys, 4, "Another process", "train", folder, "--resume", "--steps", 2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    for verb in ("sample", "evaluate"):
+        refused(capsys, 4, "damaged", verb, folder)
+    refused(capsys, 4, "damaged", "train", folder, "--resume", "--steps", 2)
+    path.rename(checkpoints.previous(path))
+    refused(capsys, 4, "previous.wgan exists. Add --resume", "train", folder, *RING)
     (tmp_path / "file").write_text("")
-    assert cli.main(["train", str(tmp_path / "file"), *RING]) == 4
-    assert "Cannot write into" in one_line(capsys)
+    refused(capsys, 4, "Cannot write into", "train", tmp_path / "file", *RING)
+    refused(capsys, 4, "Cannot look for", "train", tmp_path / ("x" * 300), *RING)
+
+
+def test_a_run_that_another_process_has_begun_meanwhile_is_not_overwritten(tmp_path, capsys, monkeypatch):
+    settle = train.settle
+
+    def late(options, path):
+        found = settle(options, path)
+        monkeypatch.setattr(train, "settle", settle)
+        assert run("train", tmp_path, "--steps", 1, *RING) == 0
+        return found
+
+    monkeypatch.setattr(train, "settle", late)
+    refused(capsys, 4, "exists. Add --resume", "train", tmp_path, "--seed", 1, *RING)
+    assert state(tmp_path)["extra"]["seed"] == 0
 
 
 def test_divergence_exits_with_5_and_keeps_the_last_checkpoint(tmp_path, capsys, monkeypatch):
-    run = tmp_path / "run"
-    assert cli.main(["train", str(run), "--steps", "4", *RING]) == 0
-    capsys.readouterr()
-    good = (run / "checkpoint.wgan").read_bytes()
-    steps = cli.train
+    assert run("train", tmp_path, "--steps", 4, *RING) == 0
+    good = (tmp_path / "checkpoint.wgan").read_bytes()
+    steps = train.train
 
-    def diverging(game, draw, until):
-        for step in steps(game, draw, until):
+    def diverging(game, draw, until, **options):
+        for step in steps(game, draw, until, **options):
             if step.index == 6:
                 raise DivergenceError("Training diverged at step 6: critic loss nan.")
             yield step
 
-    monkeypatch.setattr(cli, "train", diverging)
-    assert cli.main(["train", str(run), "--steps", "9", "--resume", *RING]) == 5
-    assert "diverged at step 6" in one_line(capsys)
-    assert (run / "checkpoint.wgan").read_bytes() == good
+    monkeypatch.setattr(train, "train", diverging)
+    refused(capsys, 5, "diverged at step 6", "train", tmp_path, "--steps", 9, "--resume", *RING)
+    assert (tmp_path / "checkpoint.wgan").read_bytes() == good
+
+
+def test_a_restart_by_torchrun_resumes_by_itself(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert run("train", tmp_path, "--steps", 2, *RING) == 0  # it died before its first checkpoint
+    assert run("train", tmp_path, "--steps", 3, *RING) == 0
+    assert state(tmp_path)["game"]["step"] == 3
+
+
+# Signals
+
+
+def test_the_first_signal_is_remembered_and_handlers_are_given_back():
+    names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = [signal.getsignal(name) for name in names]
+    with stop.Stop() as stopping:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stopping.signal == signal.SIGTERM
+        stopping.begin()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopping.signal == signal.SIGTERM
+    assert [signal.getsignal(name) for name in names] == before
+
+
+def test_a_signal_while_the_ranks_agree_is_not_lost(tmp_path, monkeypatch):
+    loop = train.loop
+
+    def late(one, every, stop):
+        def agree(flag):
+            if one.game.step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return flag
+
+        one.ranks.agree = agree
+        return loop(one, every, stop)
+
+    monkeypatch.setattr(train, "loop", late)
+    assert run("train", tmp_path, "--steps", 1000, *RING) == 143
+    assert state(tmp_path)["game"]["step"] == 3
+
+
+def test_a_second_signal_before_the_first_step_ends_at_once(tmp_path, monkeypatch, capsys):
+    def slow(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError
+
+    monkeypatch.setattr(train, "real", slow)
+    assert run("train", tmp_path / "run", *RING) == 143
+    assert capsys.readouterr().err == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_signal_before_the_first_step_leaves_a_checkpoint(tmp_path, monkeypatch):
+    found = train.real
+    monkeypatch.setattr(train, "real", lambda *a, **b: os.kill(os.getpid(), signal.SIGHUP) or found(*a, **b))
+    assert run("train", tmp_path, *RING) == 129
+    assert state(tmp_path)["game"]["step"] == 1
+
+
+def test_nohup_is_respected():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop.Stop() as stopping:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stopping.signal == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def started(*words, **options):
+    command = [sys.executable, "-m", "wganlab", *map(str, words)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen(command, text=True, **pipes)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_between_two_steps_with_a_checkpoint(tmp_path, number, code):
-    run = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "wganlab",
-        "train",
-        str(run),
-        "--steps",
-        "1000000",
-        "--every",
-        "5",
-        *RING,
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (run / "checkpoint.wgan").exists() and time.monotonic() < deadline:
+    folder = tmp_path / "run"
+    process = started("train", folder, "--steps", 1_000_000, "--every", 5, *RING)
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint.wgan").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == code
-    assert "Traceback" not in err
-    step = weights(run)["step"]
-    assert f"{step} of 1000000" in out
+    assert err == ""
+    assert f"{state(folder)['game']['step']} of 1000000" in out
+
+
+# Outputs that nobody reads
+
+
+def test_a_broken_pipe_ends_quietly(tmp_path):
+    folder = tmp_path / "run"
+    process = started("train", folder, "--steps", 3, *RING)
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert state(folder)["game"]["step"] == 3  # the work is done and kept all the same
+
+
+def test_broken_pipes_in_process(tmp_path, monkeypatch, capsys):
+    class Broken(io.StringIO):
+        def write(self, _):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", Broken())
+    assert run("train", tmp_path, "--steps", 1, *RING) == 0
+    assert run("sample", tmp_path) == 141
+    assert run("doctor") == 141
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run("sample", tmp_path) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_stdout_is_said(tmp_path, monkeypatch, capsys):
+    assert run("train", tmp_path, "--steps", 1, *RING) == 0
+    capsys.readouterr()
+    for words, code in ((["sample"], 2), (["train", "--resume", "--steps", 2], 0)):
+        with open("/dev/full", "w", encoding="utf-8") as stream:
+            monkeypatch.setattr(sys, "stdout", stream)
+            assert run(*words, tmp_path) == code
+        if code:
+            assert "Cannot write to stdout: No space left on device" in one_line(capsys)
+
+
+def test_lines_in_an_encoding_that_lacks_their_characters():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    output.put("Fr\u00e9chet \udcff", stream)
+    assert stream.buffer.getvalue() == rb"Fr\xe9chet \udcff" + b"\n"
+
+
+# Several processes, and the installed command
+
+
+def test_two_ranks_write_and_speak_once(tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m"]
+    line = [
+        "wganlab",
+        "train",
+        str(folder),
+        "--steps",
+        "2",
+        "--log-every",
+        "1",
+        "--accelerate",
+        "plain",
+        *RING,
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *line], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2 of 2 generator updates") == 1
+    assert run("train", tmp_path / "one", "--steps", 2, "--log", 1, "--accelerate", "plain", *RING) == 0
+    assert furthest(state(folder), state(tmp_path / "one")) < 1e-3
+    for row, other in zip(rows(folder)[1:], rows(tmp_path / "one")[1:], strict=True):
+        assert [float(value) for value in row] == pytest.approx([float(value) for value in other], abs=1e-2)
+
+
+def test_torchrun_takes_none_of_our_options_for_its_own(capsys):
+    from torch.distributed.run import get_args_parser
+
+    options = set(re.findall(r"(?<![\w-])--[a-z-]+", help_of("train", capsys))) - {
+        "--log",
+        "--nproc-per-node",
+    }
+    assert {"--log-every", "--resume", "--steps"} <= options
+    for option in options:
+        found = get_args_parser().parse_args(["--nproc-per-node", "2", "-m", "wganlab", "train", "x", option])
+        assert found.training_script_args == ["train", "x", option]
 
 
 def test_the_console_script_is_installed():
     script = shutil.which("wganlab", path=os.path.dirname(sys.executable))
     assert script
     done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
-    assert "train two players" in done.stdout
+    assert "train a generator and a critic" in done.stdout

@@ -11,7 +11,20 @@ from scipy.linalg import sqrtm
 
 from wganlab import data, metrics, sampling
 from wganlab.errors import DataError, InputError
-from wganlab.metrics import Coverage, ExactW1, digit_score, exact_w1, frechet_distance, mode_coverage
+from wganlab.metrics import (
+    Coverage,
+    ExactW1,
+    PrecisionRecall,
+    digit_score,
+    exact_w1,
+    frechet_distance,
+    inception_score,
+    mmd,
+    mode_coverage,
+    polynomial_kernel,
+    precision_recall,
+    principal_frechet,
+)
 from wganlab.transport import emd
 
 
@@ -258,3 +271,191 @@ def test_a_missing_classifier_is_a_data_error(monkeypatch, tmp_path):
     metrics.trained_digit_classifier.cache_clear()
     with pytest.raises(DataError, match=r"no kept run 'digit_features'"):
         metrics.trained_digit_classifier()
+
+
+# Fréchet distance on principal components
+
+
+def test_principal_frechet_is_the_frechet_distance_in_the_subspace_of_most_variance():
+    """Four columns vary 5, 4, 1, 0.1: with two components only the first two count."""
+    rng = np.random.default_rng(0)
+    real, other, fake = (rng.normal(size=(800, 4)) * [5, 4, 1, 0.1] for _ in range(3))
+    moved = fake + np.array([3, 0, 0, 100])  # the last column is not looked at
+    found = principal_frechet(real, other, moved, components=2)
+    still = principal_frechet(real, other, fake, components=2)
+    assert found.floor == still.floor
+    assert found.distance == pytest.approx(9 + still.distance, abs=1.5)  # 3^2, and noise of the means
+    assert 0 < found.floor < 1
+
+
+@given(st.integers(0, 10**6), st.booleans())
+@examples(20)
+def test_principal_frechet_against_the_singular_vectors(seed, wide):
+    rng = np.random.default_rng(seed)
+    n, d, k = 12, 40 if wide else 6, 3
+    real, other, fake = (rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) for _ in range(3))
+    reals = np.concatenate([real, other])
+    axes = np.linalg.svd(reals - reals.mean(0))[2][:k].T
+    p, q, r = (x @ axes for x in (real, other, fake))
+    expected = [
+        frechet_distance(p.mean(0), np.cov(p, rowvar=False), y.mean(0), np.cov(y, rowvar=False))
+        for y in (r, q)
+    ]
+    found = principal_frechet(real, other, fake.reshape(n, 2, -1).reshape(n, d), components=k)
+    assert found == pytest.approx(expected, rel=1e-7)
+
+
+def test_all_components_are_the_frechet_distance_itself():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(50, 3)), rng.normal(size=(50, 3)) + 1
+    plain = frechet_distance(x.mean(0), np.cov(x, rowvar=False), y.mean(0), np.cov(y, rowvar=False))
+    assert principal_frechet(x, x, y, components=3) == pytest.approx((plain, 0), abs=1e-9)
+    assert principal_frechet(x[:, :1], x[:, :1], x[:, :1] + 2, components=1) == pytest.approx(
+        (4, 0), abs=1e-12
+    )
+
+
+def test_principal_frechet_refuses():
+    x = np.ones((10, 3))
+    for bad in ((x, x, x[:9]), (x, x, np.ones((10, 4)))):
+        with pytest.raises(InputError, match="three samples of one shape"):
+            principal_frechet(*bad, components=2)
+    for components in (0, 4, 6):
+        with pytest.raises(InputError, match="two rows and one column a component"):
+            principal_frechet(x, x, x, components=components)
+
+
+# Inception score
+
+
+def test_closed_forms_of_the_inception_score():
+    assert inception_score(np.eye(7)) == pytest.approx(7, rel=1e-12)
+    assert inception_score(np.full((5, 4), 0.25)) == 1.0
+    assert inception_score([[1, 0, 0]] * 9) == 1.0  # one class only
+    assert inception_score(np.eye(3)[[0, 0, 1]]) == pytest.approx(math.exp(math.log(3) - 2 / 3 * math.log(2)))
+    # certain to 3/4 of two classes: exp(log 2 - H(3/4))
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert inception_score([[0.75, 0.25], [0.25, 0.75]]) == pytest.approx(2 * math.exp(-entropy), rel=1e-12)
+
+
+@given(st.integers(0, 10**6))
+@examples(20)
+def test_the_inception_score_equals_a_loop_and_keeps_its_bounds(seed):
+    p = np.random.default_rng(seed).dirichlet(np.full(4, 0.5), size=6)
+    marginal = p.mean(0)
+    divergences = [sum(a * math.log(a / b) for a, b in zip(row, marginal, strict=True) if a > 0) for row in p]
+    assert inception_score(p) == pytest.approx(math.exp(sum(divergences) / 6), rel=1e-9)
+    assert 1 - 1e-12 <= inception_score(p) <= 4 + 1e-12
+    assert inception_score(torch.from_numpy(p).float()) == pytest.approx(inception_score(p), rel=1e-5)
+
+
+def test_the_inception_score_refuses_what_is_no_law():
+    for rows, message in (
+        ([[0.5, 0.5], [0.5, 0.6]], "row 1 has the least entry 0.5 and the sum 1.1. Apply a softmax"),
+        ([[1.5, -0.5]], "row 0 has the least entry -0.5"),
+    ):
+        with pytest.raises(InputError, match=message):
+            inception_score(rows)
+    with pytest.raises(InputError, match="'probabilities' must be finite"):
+        inception_score([[math.nan, 1.0]])
+
+
+# MMD
+
+
+def linear(x, y):
+    return x @ y.T
+
+
+@given(st.integers(0, 10**6))
+@examples(20)
+def test_mmd_equals_a_loop(seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3)) + 0.5
+
+    def k(a, b):
+        return (a @ b / 3 + 1) ** 3
+
+    own_x = sum(k(x[i], x[j]) for i in range(5) for j in range(5) if i != j) / 20
+    own_y = sum(k(y[i], y[j]) for i in range(4) for j in range(4) if i != j) / 12
+    cross = sum(k(a, b) for a in x for b in y) / 20
+    assert mmd(x, y) == pytest.approx(own_x + own_y - 2 * cross, abs=1e-9)
+    assert mmd(x, y) == pytest.approx(mmd(y, x), abs=1e-9)
+    assert polynomial_kernel(x, y)[1, 2] == pytest.approx(k(x[1], y[2]), rel=1e-12)
+
+
+def test_mmd_with_the_linear_kernel_is_the_squared_distance_of_means_less_its_noise():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 2)), rng.normal(size=(30, 2)) + np.array([3, 4])
+    noise = np.trace(np.cov(x, rowvar=False)) / 40 + np.trace(np.cov(y, rowvar=False)) / 30
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() - noise
+    assert mmd(x, y, linear) == pytest.approx(expected, rel=1e-10)
+
+
+def test_mmd_has_mean_zero_for_equal_laws():
+    """Its mean over 400 pairs stands within four standard errors of 0; with the diagonal it would not."""
+    rng = np.random.default_rng(0)
+    found = [mmd(rng.normal(size=(8, 2)), rng.normal(size=(8, 2))) for _ in range(400)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / 20
+    assert min(found) < 0
+    diagonal = 2 / 8 * np.mean((rng.normal(size=(1000, 2)) ** 2 @ [0.5, 0.5] + 1) ** 3)
+    assert diagonal > 12 * np.std(found) / 20
+
+
+def test_mmd_refuses():
+    with pytest.raises(InputError, match="two or more rows of one length"):
+        mmd([[1.0]], [[1.0], [2.0]])
+    with pytest.raises(InputError, match="two or more rows of one length"):
+        mmd(np.ones((3, 2)), np.ones((3, 1)))
+    with pytest.raises(InputError, match="overflow float64. Scale the rows down"):
+        mmd(np.full((2, 1), 1e200), np.full((2, 1), -1e200))
+
+
+# Precision and recall
+
+
+def test_precision_and_recall_by_hand():
+    real = [[0.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 2.0]]
+    assert precision_recall(real, real, k=1) == PrecisionRecall(1.0, 1.0)
+    one_corner = [[0.0, 0.0], [0.1, 0.0], [0.0, 0.1]]
+    assert precision_recall(real, one_corner, k=1) == PrecisionRecall(1.0, 0.25)
+    far = [[9.0, 9.0], [9.0, 9.1], [9.1, 9.0], [0.0, 4.0]]  # the last is on the rim of (0, 2)'s ball
+    assert precision_recall(real, far, k=1).precision == 0.25
+    line, way = [[0.0], [1.0], [3.0]], [[0.0], [6.0], [6.5]]
+    assert precision_recall(line, way, k=1) == PrecisionRecall(1 / 3, 1.0)
+    assert precision_recall(line, way, k=2) == PrecisionRecall(2 / 3, 1.0)  # radii 3, 2, 3
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4))
+@examples(20)
+def test_precision_and_recall_equal_a_loop_and_mirror_each_other(seed, k):
+    rng = np.random.default_rng(seed)
+    real, fake = rng.normal(size=(9, 2)), 0.7 * rng.normal(size=(7, 2)) + 0.3
+
+    def share(points, sample):
+        radii = [sorted(math.dist(a, b) for b in sample)[k] for a in sample]
+        return sum(
+            any(math.dist(x, a) <= r for a, r in zip(sample, radii, strict=True)) for x in points
+        ) / len(points)
+
+    found = precision_recall(real, fake, k=k)
+    assert found == pytest.approx((share(fake, real), share(real, fake)), abs=1e-12)
+    assert precision_recall(fake, real, k=k) == found[::-1]
+    assert precision_recall(7 * real + 2, 7 * fake + 2, k=k) == found
+
+
+def test_blocks_of_rows_change_nothing():
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(1500, 2)), rng.normal(size=(1200, 2)) * 1.5
+    found = precision_recall(real, fake)
+    radii = np.sort(np.linalg.norm(real[:, None] - real, axis=2), axis=1)[:, 3]
+    hit = (np.linalg.norm(fake[:, None] - real, axis=2) <= radii).any(1)
+    assert found.precision == pytest.approx(hit.mean(), abs=1e-12)
+
+
+def test_precision_and_recall_refuse():
+    for real, fake, k in ((np.ones((3, 1)), np.ones((3, 1)), 3), (np.ones((3, 1)), np.ones((3, 2)), 1)):
+        with pytest.raises(InputError, match="rows of one length and 1 <= k < n"):
+            precision_recall(real, fake, k=k)
+    with pytest.raises(InputError, match="and k = 0"):
+        precision_recall([[1.0]], [[1.0]], k=0)

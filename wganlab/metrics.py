@@ -1,12 +1,15 @@
-"""How close fakes are to real data: exact W1 with its floor, modes, and Fréchet distance."""
+"""How close fakes are to real data: exact W1 with its floor, modes, Fréchet distance, the papers' scores."""
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.spatial.distance import cdist
+from scipy.special import rel_entr
 from torch import Tensor, nn
 
 from . import data
@@ -89,6 +92,163 @@ def frechet_distance(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov
     if not math.isfinite(distance):
         raise InputError("The distance overflows float64. Scale the means and covariances down.")
     return distance
+
+
+class PrincipalFrechet(NamedTuple):
+    """``distance`` between real and fake, and ``floor``, the same between two real samples."""
+
+    distance: float
+    floor: float
+
+
+def principal_frechet(
+    real: ArrayLike, other_real: ArrayLike, fake: ArrayLike, *, components: int = 64
+) -> PrincipalFrechet:
+    r"""Fréchet distance on the first principal components of real rows, beside that of two real samples.
+
+    Rows (n, ...) are flattened and centred, then projected onto the ``components`` directions along which the
+    first 1,000 rows of both real samples together vary most. It is FID's formula on pixels, without a
+    network: it sees colours and coarse shapes, and is not comparable with any FID. Raises ``InputError`` for
+    different shapes and for fewer than two rows a component, or fewer columns than components.
+
+    >>> import numpy as np
+    >>> square = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    >>> found = principal_frechet(square, square, square + [3.0, 4.0], components=2)
+    >>> round(found.distance, 12), round(found.floor, 12)
+    (25.0, 0.0)
+    """
+    names = ("real", "other_real", "fake")
+    rows = [as_float64(x, name, None) for x, name in zip((real, other_real, fake), names, strict=True)]
+    rows = [x.reshape(len(x), -1) for x in rows]
+    n, d = rows[0].shape
+    if len({x.shape for x in rows}) > 1 or not 1 <= components <= min(n // 2, d):
+        raise InputError(
+            f"principal_frechet needs three samples of one shape with two rows and one column a component, "
+            f"so (n, d) with n >= {2 * components} and d >= {components}, got "
+            f"{', '.join(str(x.shape) for x in rows)}."
+        )
+    reals = np.concatenate([x[:1000] for x in rows[:2]])
+    centre = reals.mean(0)
+    axes = principal_axes(reals - centre, components)
+    p, q, fakes = ((x - centre) @ axes for x in rows)
+    moments = [(x.mean(0), np.atleast_2d(np.cov(x, rowvar=False))) for x in (p, q, fakes)]
+    return PrincipalFrechet(
+        frechet_distance(*moments[0], *moments[2]), frechet_distance(*moments[0], *moments[1])
+    )
+
+
+def principal_axes(x: np.ndarray, k: int) -> np.ndarray:
+    """The k orthonormal directions (d, k) along which centred rows x (n, d) vary most.
+
+    From the smaller of the two products of x with itself: their eigenvectors are the singular vectors of x.
+    """
+    if x.shape[1] <= x.shape[0]:
+        return np.linalg.eigh(x.T @ x)[1][:, -k:]
+    left = np.linalg.eigh(x @ x.T)[1][:, -k:]
+    return np.linalg.qr(x.T @ left)[0]
+
+
+def inception_score(probabilities: ArrayLike) -> float:
+    r""":math:`\exp \frac1n\sum_i KL(p(y|x_i)\,\|\,p(y))` of a classifier's answers p(y|x_i), rows of (n, k).
+
+    p(y) is the rows' mean. Between 1, all rows alike, and k, certain rows and every class as often. It sees
+    no real data: k pictures learnt by heart, one a class, have the best score. Raises ``InputError`` unless
+    each row is a law: no entry below 0, sum 1 (to 1e-6).
+    Source: Salimans et al. 2016, section 4.
+
+    >>> inception_score([[1.0, 0.0], [0.0, 1.0]]), inception_score([[0.5, 0.5], [0.5, 0.5]])
+    (2.0, 1.0)
+    """
+    p = as_float64(probabilities, "probabilities", 2)
+    if (p < 0).any() or not (abs(p.sum(1) - 1) <= 1e-6).all():
+        bad = int(np.argmax((p < 0).any(1) | (abs(p.sum(1) - 1) > 1e-6)))
+        raise InputError(
+            f"inception_score needs rows that are laws, but row {bad} has the least entry {p[bad].min():g} "
+            f"and the sum {p[bad].sum():g}. Apply a softmax first."
+        )
+    mean = np.broadcast_to(p.mean(0), p.shape)
+    return float(np.exp(rel_entr(p, mean).sum(1).mean()))
+
+
+def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    r""":math:`(x\cdot y/d + 1)^3` for rows (n, d) and (m, d): the kernel of KID.
+
+    Source: Binkowski et al. 2018, section 4.
+
+    >>> polynomial_kernel(np.ones((1, 4)), np.ones((1, 4))).item()
+    8.0
+    """
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def mmd(
+    x: ArrayLike, y: ArrayLike, kernel: Callable[[np.ndarray, np.ndarray], np.ndarray] = polynomial_kernel
+) -> float:
+    r"""The unbiased estimate of MMD\ :sup:`2` from rows x (n, d) and y (m, d); of features, it is KID.
+
+    :math:`\frac{1}{n(n-1)}\sum_{i\ne j} k(x_i, x_j) + \frac{1}{m(m-1)}\sum_{i\ne j} k(y_i, y_j) -
+    \frac{2}{nm}\sum_{ij} k(x_i, y_j)`. It may be below 0, since its mean is 0 for equal laws. ``kernel`` maps
+    (n, d), (m, d) to (n, m). Raises ``InputError`` for fewer than two rows, rows of unequal length, and
+    a kernel that overflows. Cost: (n + m)^2 kernel values, held n^2 at a time.
+    Source: Gretton et al. 2012, equation 3.
+
+    >>> mmd([[0.0], [2.0]], [[1.0], [3.0]], lambda x, y: x @ y.T)  # the squared distance of means, less noise
+    -1.0
+    """
+    rows = [as_float64(x, "x", 2), as_float64(y, "y", 2)]
+    if rows[0].shape[1] != rows[1].shape[1] or min(map(len, rows)) < 2:
+        raise InputError(
+            f"mmd needs two or more rows of one length in each sample, got {rows[0].shape} and "
+            f"{rows[1].shape}."
+        )
+    with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
+        found = -2 * kernel(*rows).mean()
+        for sample in rows:
+            gram = kernel(sample, sample)
+            found += (gram.sum() - np.trace(gram)) / (len(sample) * (len(sample) - 1))
+    if not math.isfinite(found):
+        raise InputError("The kernel's values overflow float64. Scale the rows down.")
+    return float(found)
+
+
+class PrecisionRecall(NamedTuple):
+    """``precision``: the share of fakes near real data; ``recall``: of real data near fakes."""
+
+    precision: float
+    recall: float
+
+
+def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> PrecisionRecall:
+    """Shares of points in the other sample's balls, each as wide as the way to its k-th nearest neighbour.
+
+    Rows (n, ...) and (m, ...) are flattened; the paper takes features, not pixels. A point on a ball's
+    rim is inside; neighbours are others of the same sample. Raises ``InputError`` for rows of unequal length
+    and unless 1 <= k < n, m. Cost: n m distances, in blocks of 1,000 rows.
+    Source: Kynkaanniemi et al. 2019, equations 1 and 2, with their k = 3.
+
+    >>> precision_recall([[0.0], [1.0], [4.0]], [[0.5], [9.0], [9.5]], k=1)
+    PrecisionRecall(precision=0.3333333333333333, recall=1.0)
+    """
+    samples = [as_float64(real, "real", None), as_float64(fake, "fake", None)]
+    samples = [sample.reshape(len(sample), -1) for sample in samples]
+    if samples[0].shape[1] != samples[1].shape[1] or not 1 <= k < min(map(len, samples)):
+        raise InputError(
+            f"precision_recall needs rows of one length and 1 <= k < n in each sample, got "
+            f"{samples[0].shape}, {samples[1].shape} and k = {k}."
+        )
+    real, fake = samples
+    return PrecisionRecall(inside(fake, real, k), inside(real, fake, k))
+
+
+def inside(x: np.ndarray, sample: np.ndarray, k: int) -> float:
+    """The share of rows x in the union of the balls of ``sample``."""
+    radius, hit = np.empty(len(sample)), np.zeros(len(x), bool)
+    for start in range(0, len(sample), 1000):
+        block = slice(start, start + 1000)
+        # The nearest of all is the point itself.
+        radius[block] = np.partition(cdist(sample[block], sample), k, axis=1)[:, k]
+        hit |= (cdist(sample[block], x) <= radius[block, None]).any(0)
+    return float(hit.mean())
 
 
 def digit_classifier() -> nn.Sequential:

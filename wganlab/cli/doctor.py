@@ -1,0 +1,191 @@
+"""``wganlab doctor``: what this machine has, and a few seconds of proof that it computes right."""
+
+import argparse
+import importlib
+import json
+import locale
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .output import hush, say
+
+PACKAGES = {"torch": "torch", "numpy": "numpy", "scipy": "scipy", "POT": "ot", "matplotlib": "matplotlib"}
+
+
+class Finding(NamedTuple):
+    """What was looked at, whether it is well, what was found, and whether wganlab cannot do without."""
+
+    name: str
+    ok: bool
+    found: str
+    required: bool = False
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit code: 0 if all that is required works, else 1."""
+    hush()
+    findings = [*packages(), *(tried(name, look, required) for name, look, required in CHECKS)]
+    well = all(finding.ok for finding in findings if finding.required)
+    if options.json:
+        say(json.dumps({"ok": well, "findings": [finding._asdict() for finding in findings]}, indent=1))
+        return 0 if well else 1
+    for finding in findings:
+        mark = "ok" if finding.ok else "FAILED" if finding.required else "-"
+        say(f"{mark:7}{finding.name:14}{finding.found}")
+    lacking = ", ".join(finding.name for finding in findings if finding.required and not finding.ok)
+    say("All that is required works." if well else f"Not well: {lacking}. Mend that first.")
+    return 0 if well else 1
+
+
+def packages() -> list[Finding]:
+    """wganlab, Python and the packages it needs, each imported."""
+    from .. import __version__
+
+    findings = [
+        Finding("wganlab", True, f"{__version__} in {Path(__file__).parent.parent}", True),
+        Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], True),
+    ]
+    for name, module in (PACKAGES | {"tqdm": "tqdm"}).items():
+        findings.append(tried(name, lambda name=name, module=module: imported(name, module), True))
+    return findings
+
+
+def imported(name: str, module: str) -> str:
+    """The version of a package that can be imported."""
+    importlib.import_module(module)
+    return metadata.version(name)
+
+
+def tried(name: str, look: Callable[[], str], required: bool) -> Finding:
+    """What ``look`` finds; what it raises is a finding too."""
+    try:
+        return Finding(name, True, look(), required)
+    except Exception as error:  # a sick machine is what a doctor is for
+        return Finding(name, False, " ".join(f"{type(error).__name__}: {error}".split()), required)
+
+
+def devices() -> str:
+    """The device that training will use, and all GPUs."""
+    from ..accelerate import describe
+
+    found = describe()
+    gpus = [f"{gpu['name']}, {gpu['memory_gib']} GiB" for gpu in found["cuda"]]
+    return f"{'; '.join(gpus) or 'no CUDA device: training uses the CPU'} ({found['system']}, {found['cpu']})"
+
+
+def threads() -> str:
+    """How many threads PyTorch would take, and how many cores there are."""
+    import torch
+
+    from ..accelerate import cores
+
+    return f"{torch.get_num_threads()} of PyTorch, {cores()} cores"
+
+
+def memory() -> str:
+    """The computer's memory, and what of it is free."""
+    if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return "unknown on this system"
+    page = os.sysconf("SC_PAGE_SIZE") / 2**30
+    total, free = (os.sysconf(name) * page for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
+    return f"{total:.1f} GiB, {free:.1f} GiB free"
+
+
+def data_here() -> str:
+    """The data sets that are here; raises if those that ship are not whole."""
+    from .. import data
+
+    found = data.summary()
+    data.digits()
+    return "; ".join(f"{name}: {what}" for name, what in found.items() if name != "cache")
+
+
+def cache() -> str:
+    """The folder of downloads; raises if it cannot be written."""
+    from .. import data
+
+    place = data.cache()
+    near = next(parent for parent in (place, *place.parents) if parent.exists())
+    with tempfile.TemporaryFile(dir=near):
+        return f"{place}, writable, {shutil.disk_usage(near).free / 2**30:.1f} GiB free"
+
+
+def compiler() -> str:
+    """The C++ compiler that ``--accelerate compile`` calls."""
+    from ..accelerate import compiler as find
+
+    found = find()
+    if found is None:
+        raise LookupError("none found, so --accelerate compile does not work; fast needs none")
+    return found
+
+
+def distributed() -> str:
+    """How several processes would meet, and who starts them."""
+    from ..accelerate import describe
+
+    here = Path(sys.executable).with_name("torchrun")
+    torchrun = str(here) if here.exists() else shutil.which("torchrun")
+    backends = ", ".join(describe()["distributed"]) or "no backend"
+    return f"{backends}; torchrun: {torchrun or 'none, use python -m torch.distributed.run'}"
+
+
+def language() -> str:
+    """The encoding of what is printed."""
+    return f"{locale.getpreferredencoding(False)}, stdout {getattr(sys.stdout, 'encoding', None)}"
+
+
+def same_update() -> str:
+    """One WGAN-GP update of a critic, written out and by autograd, in float64; raises unless they agree."""
+    import torch
+
+    from .. import networks, recipes, sampling
+    from ..fast import fast
+    from ..training import Game, identity
+
+    began, weights = time.monotonic(), []
+    batch = sampling.Draw(sampling.ring(), sampling.normal(2), 64)(0, 0)
+    for speed in (identity, fast):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            game = Game(networks.mlp(2, 2).double(), networks.mlp(2, 1).double(), recipes.wgan_gp)
+        speed(game.critic_step)(*(part.double() for part in batch))
+        weights.append(torch.cat([weight.detach().flatten() for weight in game.critic.parameters()]))
+    off = (weights[0] - weights[1]).abs().max().item()
+    if not off <= 1e-9:
+        raise ArithmeticError(f"the written-out gradient moves a weight {off:.1e} from where autograd does")
+    return f"fast and plain agree to {off:.0e} ({time.monotonic() - began:.1f} s)"
+
+
+def exact_plan() -> str:
+    """One exact transport, whose answer is known; raises unless it is right and proved."""
+    import numpy as np
+
+    from ..transport import emd
+
+    x = np.linspace(0, 1, 100)
+    found = emd(x, x[::-1] + 2)
+    if not abs(found.distance - 2) <= 1e-9:
+        raise ArithmeticError(f"W1 of a cloud moved by 2 came out as {found.distance!r}")
+    return f"W1 = {found.distance:.9g}, as it must be, duality gap {found.gap:.0e}"
+
+
+CHECKS: list[tuple[str, Callable[[], Any], bool]] = [
+    ("device", devices, True),
+    ("threads", threads, True),
+    ("memory", memory, False),
+    ("data", data_here, True),
+    ("cache", cache, False),
+    ("compiler", compiler, False),
+    ("distributed", distributed, False),
+    ("locale", language, False),
+    ("training", same_update, True),
+    ("transport", exact_plan, True),
+]
