@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from wganlab import networks, recipes, sampling
 from wganlab.constraints import Constraint, GradientPenalty
 from wganlab.errors import DivergenceError, InputError
 from wganlab.objectives import Objective
-from wganlab.training import Average, Game, Step, check_finite, descend, device, train
+from wganlab.training import Average, Game, Step, check_finite, descend, device, follow, train
 
 RECIPES = {
     "gan": recipes.gan,
@@ -302,3 +303,18 @@ def test_check_every_must_be_a_whole_number(every):
     game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan_gp)
     with pytest.raises(InputError, match="check_every >= 1"):
         next(train(game, sampling.Draw(sampling.ring(), sampling.normal(2), 8), 1, check_every=every))
+
+
+@pytest.mark.parametrize("make", [partial(torch.optim.Adam, fused=True), torch.optim.RMSprop])
+def test_a_gradient_is_applied_where_its_weight_lies(make):
+    torch.manual_seed(0)
+    gradient = torch.randn(4, 3, 2, 2)
+    plain = nn.Parameter(torch.zeros(4, 3, 2, 2))
+    last = nn.Parameter(torch.zeros(4, 3, 2, 2).to(memory_format=torch.channels_last))
+    turned = nn.Parameter(torch.zeros(2, 2, 3, 4).permute(3, 2, 1, 0))
+    for weight in (plain, last, turned):
+        optimizer = make([weight], lr=0.1)
+        for k in (1, 2, 3):
+            follow([gradient * k], optimizer)
+    assert torch.equal(plain, last)
+    assert torch.equal(plain, turned)

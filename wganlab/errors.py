@@ -28,3 +28,14 @@ class SolverError(WganlabError, RuntimeError):
 
 class DivergenceError(WganlabError, RuntimeError):
     """A training run whose losses or weights are no longer finite."""
+
+
+class RankError(WganlabError, RuntimeError):
+    """A rank of a run on several devices that is silent, late or gone, or has other weights.
+
+    ``blame`` says of which ranks what.
+    """
+
+    def __init__(self, message: str, blame: dict[int, str] | None = None):
+        super().__init__(message)
+        self.blame = blame or {}

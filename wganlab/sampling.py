@@ -165,16 +165,26 @@ def mixed(word: Tensor) -> Tensor:
     return word ^ (word >> 16)
 
 
+def share(m: int, rank: int, world: int) -> slice:
+    """The rows of a joint batch of m that are ``rank``'s: consecutive, and all ranks' numbers within 1.
+
+    >>> [share(8, rank, 3) for rank in range(3)]
+    [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
+    """
+    return slice(rank * m // world, (rank + 1) * m // world)
+
+
 class Draw:
     """The randomness of a run: a pure function of (seed, step, t).
 
     ``draw(step, t)`` gives ``x`` (m, ...), ``z`` (m, ...) and ``eps`` (m,), uniform on [0, 1), for
     critic update t of turn ``step``; ``draw.latent(step)`` gives ``z`` for the generator's update.
     ``real`` and ``prior`` are samplers; a tensor stands for ``empirical`` of it. With ``world`` > 1,
-    rank r gets its rows of the one joint batch of m. The numbers differ between CPU and CUDA.
+    rank r gets its ``share`` of the rows of the one joint batch of m. The numbers differ between CPU and
+    CUDA.
 
-    Raises ``InputError`` for m < 1, m that ``world`` does not divide, a rank outside
-    0..world-1, a negative seed, m larger than the data, and samplers whose points are too few or not finite.
+    Raises ``InputError`` for m < 1, m < ``world``, a rank outside 0..world-1, a negative seed, m larger than
+    the data, and samplers whose points are too few or not finite.
 
     >>> draw = Draw(ring(), normal(2), 4, seed=1)
     >>> all(torch.equal(a, b) for a, b in zip(draw(3, 0), draw(3, 0)))
@@ -194,10 +204,8 @@ class Draw:
         rank: int = 0,
         world: int = 1,
     ):
-        if not isinstance(m, int) or m < 1 or world < 1 or m % world:
-            raise InputError(
-                f"Draw needs a batch of m >= 1 rows that {world} ranks share evenly, got m = {m!r}."
-            )
+        if not isinstance(m, int) or world < 1 or m < world:
+            raise InputError(f"Draw needs a batch of m >= 1 rows for each of {world} ranks, got m = {m!r}.")
         if not 0 <= rank < world or seed < 0:
             raise InputError(
                 f"Draw needs 0 <= rank < world and seed >= 0, got rank {rank}, world {world}, seed {seed}."
@@ -206,12 +214,11 @@ class Draw:
         self.real, self.prior = (
             empirical(law.to(self.device)) if torch.is_tensor(law) else law for law in (real, prior)
         )
-        self.rows = slice(rank * m // world, (rank + 1) * m // world)
-        for name, batch in zip(("real", "prior", "eps"), self(0, 0), strict=True):
-            if len(batch) != m // world:
-                raise InputError(
-                    f"The sampler '{name}' gave {len(batch)} rows where {m // world} were asked for."
-                )
+        self.rows = share(m, rank, world)
+        # Of the joint batch, so that all ranks refuse what one would.
+        for name, batch in zip(("real", "prior", "eps"), self.joint(0, 0), strict=True):
+            if len(batch) != m:
+                raise InputError(f"The sampler '{name}' gave {len(batch)} rows where {m} were asked for.")
             if not torch.isfinite(batch).all():
                 raise InputError(f"The sampler '{name}' gives NaN or infinity. Draw needs finite points.")
 
@@ -221,10 +228,14 @@ class Draw:
         return torch.Generator(self.device).manual_seed(int(word))
 
     def __call__(self, step: int, t: int) -> tuple[Tensor, Tensor, Tensor]:
+        x, z, eps = self.joint(step, t)
+        return x[self.rows], z[self.rows], eps[self.rows]
+
+    def joint(self, step: int, t: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The batch of all ranks."""
         rng = self.rng(step, 1 + t)
         x, z = self.real(self.m, rng), self.prior(self.m, rng)
-        eps = torch.rand(self.m, generator=rng, device=self.device)
-        return x[self.rows], z[self.rows], eps[self.rows]
+        return x, z, torch.rand(self.m, generator=rng, device=self.device)
 
     def latent(self, step: int) -> Tensor:
         """``z`` for the generator's update of turn ``step``: independent of the critic's."""

@@ -72,7 +72,8 @@ def follow(gradients: Iterable[Tensor], optimizer: Optimizer, mean: Callable = i
     0.0
     """
     for weight, gradient in zip(weights_of(optimizer), mean(gradients), strict=True):
-        weight.grad = gradient
+        laid_out = gradient.stride() == weight.stride()  # on a CPU, fused optimizers read without asking
+        weight.grad = gradient if laid_out else torch.empty_like(weight).copy_(gradient)
     optimizer.step()
 
 

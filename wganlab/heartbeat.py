@@ -1,0 +1,126 @@
+"""Who is to blame when ranks no longer meet: every rank writes down where it is, several times a timeout.
+
+A collective that fails says that a connection was closed or that time is up, never whose fault it is. So
+each rank has a thread, its ``Heart``, which writes a record into a common store and reads those of the
+others: how often the heart has beaten, how many collectives the rank has begun, and its last words. A rank
+that died or was stopped beats no more; one that hangs elsewhere beats on but begins no collective. The rank
+that waits does no input or output of its own, so a store that hangs cannot make it hang.
+"""
+
+import json
+import threading
+import time
+
+from torch.distributed import Store
+
+MISSED = 3  # beats that a rank may miss before it counts as silent
+
+
+class Heart(threading.Thread):
+    """The records of all ``world`` ranks, read and written every ``interval`` seconds until ``leave``.
+
+    ``host`` is the rank whose process holds the store, or None for a launcher's. The owner sets ``count``
+    before each collective. ``verdict`` and ``leave`` are called by the owner, the rest by the thread.
+    """
+
+    def __init__(self, store: Store, rank: int, world: int, interval: float, host: int | None = None):
+        super().__init__(name="heart", daemon=True)
+        self.store, self.rank, self.interval, self.host = store, rank, interval, host
+        self.keys = [f"heart/{r}" for r in range(world)]
+        self.count, self.beats = 0, 0
+        self.end: str | None = None
+        self.blame: dict[str, str] = {}
+        self.stopping = threading.Event()
+        self.records: dict[int, dict] = {}
+        self.changed = dict.fromkeys(range(world), time.monotonic())
+        self.heard = time.monotonic()
+
+    def write(self) -> None:
+        """Put this rank's record into the store."""
+        self.beats += 1
+        record = {"beats": self.beats, "count": self.count, "end": self.end, "blame": self.blame}
+        self.store.set(self.keys[self.rank], json.dumps(record))
+
+    def read(self) -> None:
+        """Take the records of all ranks from the store, and note which have changed."""
+        for r, text in enumerate(self.store.multi_get(self.keys)):
+            record = json.loads(text)
+            if record != self.records.get(r):
+                self.records[r], self.changed[r] = record, time.monotonic()
+        self.heard = time.monotonic()
+
+    def run(self) -> None:
+        try:
+            while not self.stopping.wait(self.interval):
+                self.beat()
+            self.beat()
+            for _ in range(MISSED):  # a failure of its own waits whether rank 0 has the same
+                if self.end == "done" or self.blame or self.records.get(0, {}).get("end"):
+                    break
+                time.sleep(self.interval)
+                self.beat()
+        except RuntimeError:  # the store is gone, and with it its host: ``heard`` grows old
+            return
+
+    def beat(self) -> None:
+        """One exchange with the store."""
+        self.write()
+        self.read()
+
+    def leave(self, end: str, blame: dict[int, str]) -> bool:
+        """Stop, with the last words ``end``; whether rank 0 has ended with the same, as far as it is known.
+
+        Waits for a few beats at most.
+        """
+        self.end, self.blame = end, {str(r): why for r, why in blame.items()}
+        self.stopping.set()
+        self.join(2 + (MISSED + 1) * self.interval)
+        return self.records.get(0, {}).get("end") == end
+
+    def verdict(self) -> dict[int, str]:
+        """Whose fault it is that a collective failed: ranks, and why. Empty if nothing speaks against any.
+
+        Waits for a few beats, since a rank that has just died looks alive.
+        """
+        until = time.monotonic() + (MISSED + 1) * self.interval
+        while not (found := self.ended()) and time.monotonic() < until:
+            time.sleep(self.interval / 4)
+        return found or self.silent() or self.done() or self.late()
+
+    def ended(self) -> dict[int, str]:
+        """The ranks that ended with a failure of their own, or those that a rank which gave up has blamed."""
+        ends = {r: record for r, record in self.others().items() if record["end"]}
+        own = {
+            r: f"ended with {record['end']}"
+            for r, record in ends.items()
+            if record["end"] != "done" and not record["blame"]
+        }
+        adopted = [record["blame"] for record in ends.values() if record["blame"]]
+        return own or ({int(r): why for r, why in adopted[0].items()} if adopted else {})
+
+    def silent(self) -> dict[int, str]:
+        """The ranks that no longer beat; if the store is silent itself, its host."""
+        patience = MISSED * self.interval
+        if time.monotonic() - self.heard > patience:
+            return {} if self.host is None else {self.host: "is silent, it died or was stopped"}
+        return {
+            r: "is silent, it died or was stopped"
+            for r, record in self.others().items()
+            if not record["end"] and self.heard - self.changed[r] > patience
+        }
+
+    def done(self) -> dict[int, str]:
+        """The ranks that have finished without a failure while this one has not."""
+        return {r: "has finished already" for r, record in self.others().items() if record["end"] == "done"}
+
+    def late(self) -> dict[int, str]:
+        """The ranks that are alive but have begun fewer collectives than this one."""
+        return {
+            r: f"is late: it is at collective {record['count']}, rank {self.rank} at {self.count}"
+            for r, record in self.others().items()
+            if record["count"] < self.count
+        }
+
+    def others(self) -> dict[int, dict]:
+        """The last records of all ranks but this one."""
+        return {r: record for r, record in sorted(self.records.items()) if r != self.rank}

@@ -1,0 +1,121 @@
+r"""BatchNorm with the statistics of a batch whose rows lie on several ranks.
+
+With statistics of its own rows on each rank, N ranks would run another algorithm than one process. Rank r
+holds the share :math:`w_r = m_r/m` of the rows, its loss is the mean over these, and gradients are averaged
+with the same weights afterwards. So what a rank hands back through a joint statistic is
+:math:`\sum_s w_s\,\partial L_s`, not the sum: the weighted mean over ranks is its own adjoint.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .errors import InputError
+
+
+class WeightedMean(torch.autograd.Function):
+    r""":math:`\sum_r w_r a_r` over the ranks; backward is the same of the ranks' cotangents.
+
+    ``mean`` maps this rank's tensor to the weighted sum over ranks, one collective.
+    """
+
+    @staticmethod
+    def forward(ctx, a: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.mean = mean
+        return mean(a)
+
+    @staticmethod
+    def backward(ctx, cotangent: Tensor) -> tuple[Tensor, None]:
+        return WeightedMean.apply(cotangent, ctx.mean), None
+
+
+class JointBatchNorm(_BatchNorm):
+    """A BatchNorm of any dimension whose batch is the joint one of all ranks.
+
+    ``sizes`` are the ranks' numbers of rows, ``mean`` as in ``WeightedMean``. It takes over the weights and
+    buffers of ``layer``, under the same names. A copy is a plain layer again, which knows of no ranks, so
+    that one rank alone can sample from a copied generator. Raises ``InputError`` for a batch that is not this
+    rank's share, since the other ranks may not be there to meet it.
+    Source: Ioffe & Szegedy 2015, Algorithm 1; the variance of the parts is joined by Chan et al. 1979.
+    """
+
+    def __init__(self, layer: _BatchNorm, rank: int, sizes: list[int], mean: Callable[[Tensor], Tensor]):
+        super().__init__(
+            layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats
+        )
+        take_over(self, layer)
+        self.kind, self.rank, self.sizes, self.mean = type(layer), rank, sizes, mean
+
+    def __deepcopy__(self, memo: dict) -> _BatchNorm:
+        plain = self.kind(self.num_features, self.eps, self.momentum, self.affine, self.track_running_stats)
+        take_over(plain, self, lambda tensor: copy.deepcopy(tensor, memo))
+        memo[id(self)] = plain
+        return plain
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training and self.track_running_stats:
+            return super().forward(x)
+        self._check_input_dim(x)
+        if len(x) != self.sizes[self.rank]:
+            raise InputError(
+                f"This BatchNorm is shared by {len(self.sizes)} ranks, and rank {self.rank} brings "
+                f"{self.sizes[self.rank]} of the {sum(self.sizes)} rows of a batch, but got {len(x)}. "
+                f"To sample, take a copy (copy.deepcopy, Average.player): it is plain."
+            )
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean, var = self.statistics(wide)
+        if self.training and self.track_running_stats:
+            self.track(mean, var, sum(self.sizes) * x[0, 0].numel())
+        row = (1, -1, *[1] * (x.ndim - 2))
+        scale = (var + self.eps).rsqrt()
+        scale = scale if self.weight is None else scale * self.weight
+        y = (wide - mean.view(row)) * scale.view(row)
+        y = y if self.bias is None else y + self.bias.view(row)
+        return y.to(x.dtype)
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        self.kind._check_input_dim(self, x)
+
+    def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance of each channel over the joint batch, (C,) each: one collective."""
+        rest = [0, *range(2, x.ndim)]
+        var, mean = torch.var_mean(x, rest, correction=0)
+        # Every rank fills its own row and gets w_s times the statistics of rank s in row s. Sums of squares
+        # would do without rows, but lose all digits where the mean is large.
+        own = torch.stack([mean, var])[None]
+        all_rows = pad(own, (0, 0, 0, 0, self.rank, len(self.sizes) - 1 - self.rank))
+        means, variances = WeightedMean.apply(all_rows, self.mean).unbind(1)  # (world, C) each
+        shares = x.new_tensor(self.sizes)[:, None] / sum(self.sizes)
+        mean = means.sum(0)
+        return mean, variances.sum(0) + ((means - shares * mean).square() / shares).sum(0)
+
+    @torch.no_grad()
+    def track(self, mean: Tensor, var: Tensor, n: int) -> None:
+        """Move the running statistics, the variance unbiased, as BatchNorm does."""
+        self.num_batches_tracked.add_(1)
+        momentum = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_((var * (n / (n - 1))).to(self.running_var.dtype), momentum)
+
+
+def take_over(
+    new: nn.Module, old: nn.Module, change: Callable[[Tensor], Tensor] = lambda tensor: tensor
+) -> None:
+    """Give ``new`` the weights, the buffers and the mode of ``old``, through ``change``."""
+    for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+        tensor = getattr(old, name)
+        setattr(new, name, tensor if tensor is None else change(tensor))
+    new.train(old.training)
+
+
+def shared(player: nn.Module, rank: int, sizes: list[int], mean: Callable[[Tensor], Tensor]) -> nn.Module:
+    """``player`` with each BatchNorm in it replaced by a ``JointBatchNorm`` of the same weights."""
+    if isinstance(player, _BatchNorm):
+        return JointBatchNorm(player, rank, sizes, mean)
+    for name, child in player._modules.items():  # named_children leaves out a layer's second place
+        player._modules[name] = shared(child, rank, sizes, mean) if child is not None else None
+    return player
