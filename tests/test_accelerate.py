@@ -3,6 +3,8 @@
 import copy
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -132,6 +134,20 @@ def test_one_process_may_compile_many_games():
         for width in (3, 4):
             game = Game(networks.mlp(2, 2, hidden=()), networks.mlp(2, 1, hidden=(width,)), recipes.gan)
             traced(game.generator_step)(torch.zeros(4, 2))
+
+
+def test_compiled_leaves_the_checks_of_distributions_on():
+    """PyTorch turns them off when it first compiles, so that it must be seen in a process of its own."""
+    code = (
+        "import torch\nfrom wganlab import Game, networks, recipes\n"
+        "from wganlab.accelerate import compiled\n"
+        "game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan)\n"
+        "compiled(game.critic_step, backend='aot_eager')\n"
+        "try: torch.distributions.Normal(0.0, 1.0).log_prob(0.5)\n"
+        "except ValueError: print('checked')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "checked\n", done.stderr
 
 
 def test_compiled_says_what_it_needs(monkeypatch):

@@ -12,7 +12,7 @@ ALLOWED = {
     "__init__": {"sampling", "training"},
     "__main__": {
         *("cli.audit", "cli.doctor", "cli.evaluate", "cli.grammar", "cli.output"),
-        *("cli.sample", "cli.train", "errors"),
+        *("cli.sample", "cli.train", "errors", "parallel"),
     },
     "benchmark_pair": {"arrays", "errors"},
     "checkpoints": {"errors", "files", "training"},

@@ -1088,3 +1088,11 @@ def test_the_console_script_is_installed():
     assert script
     done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
     assert "train a generator and a critic" in done.stdout
+
+
+@pytest.mark.parametrize(("rank", "lines"), [(None, 1), ("0", 1), ("1", 0)])
+def test_what_all_ranks_have_met_is_said_once(rank, lines, monkeypatch, capsys):
+    if rank:
+        monkeypatch.setenv("RANK", rank)
+    assert cli.failure(InputError("a rule")) == 2
+    assert capsys.readouterr().err.count("wganlab: a rule") == lines

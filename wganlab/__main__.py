@@ -5,6 +5,7 @@ Ctrl-C and SIGTERM. A failure is one line on stderr, without a traceback unless 
 """
 
 import argparse
+import os
 import sys
 
 from .cli.grammar import parser
@@ -55,14 +56,21 @@ def failure(error: Exception) -> int:
 
     codes = {InputError: 2, DataError: 3, CheckpointError: 4, DivergenceError: 5, WganlabError: 1}
     code = next((code for kind, code in codes.items() if isinstance(error, kind)), None)
-    if code is not None:
-        complain(str(error))
-        return code
-    if out_of_memory(error):
-        complain("There is not enough memory for this. Take a smaller --batch, --size, --count or -n.")
-        return 2
-    complain(f"unexpected {type(error).__name__}: {error}")
-    return 1
+    text = str(error) if code is not None else f"unexpected {type(error).__name__}: {error}"
+    if code is None and out_of_memory(error):
+        code, text = 2, "There is not enough memory for this. Take a smaller --batch, --size, --count or -n."
+    if speaks(error):
+        complain(text)
+    return 1 if code is None else code
+
+
+def speaks(error: Exception) -> bool:
+    """Whether this process is the one of several to say what all of them may have met."""
+    if "RANK" not in os.environ:
+        return True
+    from .parallel import speaks
+
+    return speaks(error)
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -103,9 +103,12 @@ def compiled(step: Callable, *, backend: str = "inductor") -> Callable:
         )
     game, optimizer = game_of(step), optimizer_of(step)
     check_compiler(backend)
+    validates = torch.distributions.Distribution._validate_args
     gradients = torch.compile(
         getattr(still(game), step.__name__), fullgraph=True, dynamic=False, backend=backend
     )
+    # The first torch.compile of a process turns the checks of all torch.distributions off.
+    torch.distributions.Distribution.set_default_validate_args(validates)
     project = game.recipe.constraint.project if step.__name__ == "critic_step" else identity
     weights = weights_of(optimizer)
 

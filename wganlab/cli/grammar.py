@@ -39,7 +39,7 @@ examples:
   wganlab train runs/digits --steps 3000 --decay 0.4
   wganlab train runs/digits --resume
   wganlab train runs/mnist --data mnist --download
-  wganlab train runs/cifar --data cifar10 --players resnet --steps 100000
+  wganlab train runs/cifar --data cifar10 --players resnet --steps 100000 --decay 1
   wganlab train runs/mine --data images --from my/pictures --size 64
   torchrun --nproc-per-node 2 -m wganlab train runs/two --data ring
 
