@@ -13,7 +13,7 @@ export OMP_NUM_THREADS := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book site test nbval lab execute lint clean
+.PHONY: help book site test nbval soak lab execute lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ test: site ## build the book, then test the package, its examples, every noteboo
 
 nbval: $(VENV)/installed
 	$(BIN)/python -m pytest --nbval book/
+
+soak: $(VENV)/installed ## do every fault on purpose, thousands of times, for about an hour: benchmarks/results/soak.md
+	$(BIN)/python benchmarks/soak.py
 
 lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lab]"

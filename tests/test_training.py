@@ -318,3 +318,12 @@ def test_a_gradient_is_applied_where_its_weight_lies(make):
             follow([gradient * k], optimizer)
     assert torch.equal(plain, last)
     assert torch.equal(plain, turned)
+
+
+@pytest.mark.parametrize(("name", "field"), [("critic", "optimizer"), ("generator", "generator_optimizer")])
+def test_an_optimizer_that_refuses_its_numbers_is_named(name, field):
+    recipe = replace(recipes.wgan_gp, **{field: partial(torch.optim.Adam, lr=-1.0)})
+    with pytest.raises(
+        InputError, match=f"The {name}'s optimizer cannot be made: Invalid learning rate: -1.0"
+    ):
+        Game(networks.mlp(2, 2), networks.mlp(2, 1), recipe)

@@ -190,8 +190,8 @@ def autocast(dtype: torch.dtype) -> Callable[[Callable], Callable]:
 
     bfloat16 has 8 bits. Against float64 a slope s is off by 0.4 % for an MLP 784-512-256-1, by 0.2 % for
     ``dcgan_critic`` and by 6 % for an MLP 2-512-512-512-1 (root mean square, on a CPU; float32: 5e-8 to
-    6e-7). A row's penalty :math:`(s-1)^2` is then off by the share :math:`0.008\,s/|s-1|` for the first: 1.6 %
-    at slope 2, 9 % at 1.1, 80 % at 1.01. The penalty's gradient in the weights is off by 0.8 % where
+    6e-7). A row's penalty :math:`(s-1)^2` is then off by the share :math:`0.008\,s/|s-1|` for the first:
+    1.6 % at slope 2, 9 % at 1.1, 80 % at 1.01. The penalty's gradient in the weights is off by 0.8 % where
     slopes are near 2 and by 5 to 8 % where their mean is within 0.003 of 1, which is where a good critic's
     are. So: for training, where it is faster; not to measure W1. On a CPU only wide layers gain by it.
 

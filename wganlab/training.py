@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .errors import DivergenceError, InputError
-from .recipes import Recipe
+from .recipes import MakeOptimizer, Recipe
 from .sampling import Draw
 
 
@@ -82,6 +82,16 @@ def trained(player: nn.Module) -> list[Tensor]:
     return [weight for weight in player.parameters() if weight.requires_grad]
 
 
+def optimizer_for(name: str, player: nn.Module, make_optimizer: MakeOptimizer) -> Optimizer:
+    """A player's optimizer; raises ``InputError`` for numbers that it refuses, such as a negative rate."""
+    try:
+        return make_optimizer(trained(player))
+    except ValueError as error:
+        raise InputError(
+            f"The {name}'s optimizer cannot be made: {error}. Change that number in the recipe."
+        ) from error
+
+
 def weights_of(optimizer: Optimizer) -> list[Tensor]:
     """The weights that an optimizer moves, in its order."""
     return [weight for group in optimizer.param_groups for weight in group["params"]]
@@ -108,9 +118,9 @@ class Game:
                 raise InputError(f"The {name} has no weights to train. Give it at least one layer.")
         recipe.constraint.check(critic)
         self.generator, self.critic, self.recipe, self.mean = generator, critic, recipe, mean
-        self.critic_optimizer = recipe.optimizer(trained(critic))
+        self.critic_optimizer = optimizer_for("critic", critic, recipe.optimizer)
         make_optimizer = recipe.generator_optimizer or recipe.optimizer
-        self.generator_optimizer = make_optimizer(trained(generator))
+        self.generator_optimizer = optimizer_for("generator", generator, make_optimizer)
         self.step = 0
 
     def critic_step(self, x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
