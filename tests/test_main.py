@@ -611,6 +611,7 @@ def test_a_trained_ring_is_near_its_floor_and_the_numbers_are_those_of_the_packa
     with torch.no_grad():
         gap = (game.critic(real).double().mean() - game.critic(fake).double().mean()).item()
     assert by_name["critic's estimate"]["value"] == pytest.approx(gap, abs=1e-12)
+    assert by_name["critic's estimate"]["note"] == "of W1; a penalty of weight 0.1 biases it"
     coverage = metrics.mode_coverage(fake, ring.centres, 0.2)
     assert by_name["modes met"]["value"] == coverage.modes
     assert by_name["share near a mode"]["value"] == coverage.share

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import data, metrics, objectives
-from ..constraints import WeightClipping
+from ..constraints import GradientPenalty, WeightClipping
 from ..errors import DataError, InputError
 from ..training import Game
 from .about import opened
@@ -122,8 +122,13 @@ def estimate(game: Game, x: Samples) -> Measure:
         return Measure(name, None, None, "this recipe's critic does not estimate W1")
     critic = game.critic.eval()
     real_mean, other, fake = (critic(rows).double().mean().item() for rows in x)
-    clipped = isinstance(game.recipe.constraint, WeightClipping)
-    note = "in units of a clipped critic, not W1's" if clipped else "of W1, by the trained critic"
+    match game.recipe.constraint:
+        case WeightClipping():
+            note = "in units of a clipped critic, not W1's"
+        case GradientPenalty(weight=weight):
+            note = f"of W1; a penalty of weight {weight:g} biases it"
+        case _:
+            note = "of W1, by the trained critic"
     return Measure(name, real_mean - fake, real_mean - other, note)
 
 

@@ -24,6 +24,7 @@ from .stop import Stop, noted
 
 SILENCE = 15.0  # seconds between two lines of progress where there is no terminal for a bar
 COMPARE = 100  # turns between two comparisons of the ranks' weights
+LOOK = {"cpu": 1, "cuda": 16}  # turns between two looks at the losses, for which a GPU would be waited for
 
 
 @dataclass
@@ -96,10 +97,10 @@ def prepare(options: argparse.Namespace, ranks: Ranks) -> tuple[Run, bool]:
 
 def loop(one: Run, every: int, stop: Stop) -> int:
     """Algorithm 1 until the last step or a signal, whose number it returns, with what follows each step."""
-    until = one.about["steps"]
+    until, look = one.about["steps"], LOOK[one.draw.device.type]
     one.decay()
     with Progress(one, until) as progress:
-        for step in train(one.game, one.draw, until, accelerate=one.accelerate):
+        for step in train(one.game, one.draw, until, accelerate=one.accelerate, check_every=look):
             one.average.update(one.game.generator)
             one.decay()
             if one.log:
