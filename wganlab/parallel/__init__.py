@@ -34,12 +34,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from . import jointnorm
-from .checkpoints import tensors
-from .errors import InputError, RankError
+from ..checkpoints import tensors
+from ..errors import InputError, RankError
+from ..sampling import share
+from ..training import Game, identity
 from .heartbeat import Heart
-from .sampling import share
-from .training import Game, identity
+from .jointnorm import shared as joined
 
 # torchrun keeps one store through all restarts (but for ``TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1``), and gloo
 # would take the addresses of dead processes from it. So each start, and each meeting after it, has its own
@@ -140,7 +140,7 @@ class Ranks:
         if self.world == 1:
             return player
         weight = sizes[self.rank] / m
-        return jointnorm.shared(player, self.rank, sizes, lambda a: self.reduce(a * weight))
+        return joined(player, self.rank, sizes, lambda a: self.reduce(a * weight))
 
     def agree(self, flag: int) -> int:
         """The largest ``flag`` of all ranks, such as the number of a signal that one of them got.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .errors import InputError
+from ..errors import InputError
 
 
 class WeightedMean(torch.autograd.Function):
