@@ -1097,3 +1097,10 @@ def test_what_all_ranks_have_met_is_said_once(rank, lines, monkeypatch, capsys):
         monkeypatch.setenv("RANK", rank)
     assert cli.failure(InputError("a rule")) == 2
     assert capsys.readouterr().err.count("wganlab: a rule") == lines
+
+
+@pytest.mark.parametrize("words", [("sample", "run", "--out"), ("train",), ("evaluate", "run", "--from")])
+def test_a_path_that_no_system_can_write_is_a_usage_error(words, capsys):
+    refused(
+        capsys, 2, r"must be a path that this system can write, got '.ud800' at place 2", *words, "a\ud800"
+    )

@@ -1,6 +1,7 @@
 """The command line's grammar, and the help that teaches it."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +119,11 @@ def path(text: str) -> Path:
     """A path that the system can have."""
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError("must be a path, not empty and without NUL")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        found = f"{text[error.start]!r} at place {error.start + 1}"
+        raise argparse.ArgumentTypeError(f"must be a path that this system can write, got {found}") from error
     return Path(text)
 
 
