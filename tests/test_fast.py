@@ -142,6 +142,12 @@ def hooked():
     return critic
 
 
+def hooked_backward():
+    critic = networks.mlp(2, 1, hidden=(4,))
+    critic[2].register_full_backward_hook(lambda module, inner, outer: (2 * inner[0],))
+    return critic
+
+
 def module():
     class Critic(nn.Module):
         def __init__(self):
@@ -176,6 +182,16 @@ UNKNOWN = {
     "one weight twice": tied,
     "frozen weights": frozen,
     "a hook": hooked,
+    "a hook of autograd": hooked_backward,
+    "rows that are split": lambda: nn.Sequential(
+        nn.Flatten(0),
+        nn.Unflatten(0, (-1, 1)),
+        nn.Linear(1, 1),
+        nn.Flatten(0),
+        nn.Unflatten(0, (-1, 2)),
+        nn.Linear(2, 1),
+        nn.Flatten(0),
+    ),
     "a module of its own": module,
     "an activation first": lambda: nn.Sequential(nn.ReLU(), nn.Linear(2, 1), nn.Flatten(0)),
     "circular padding": partial(pictures, padding=1, padding_mode="circular"),
@@ -202,12 +218,29 @@ def test_an_unknown_constraint_and_the_generator_are_left_to_autograd():
     assert not is_written_out(fast(game.generator_step))
 
 
+def test_a_hook_on_a_weight_is_left_to_autograd():
+    game = game_of(networks.mlp(2, 1, hidden=(4,)))
+    assert is_written_out(fast(game.critic_step))
+    game.critic[2].weight.register_hook(lambda gradient: 2 * gradient)
+    assert not is_written_out(fast(game.critic_step))
+
+
 def test_grouped_convolutions_equal_autograd():
     critic = nn.Sequential(
         nn.Conv2d(4, 6, 3, padding=1, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 9, 1), nn.Flatten(0)
     )
     torch.manual_seed(3)
     assert_equal_to_autograd(game_of(critic, (4, 3, 3)), (4, 3, 3))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_layers_that_see_several_vectors_a_row_equal_autograd(bias):
+    critic = nn.Sequential(
+        nn.Unflatten(1, (3, 2)), nn.Linear(2, 4, bias=bias), nn.LeakyReLU(0.2), nn.Linear(4, 3, bias=bias),
+        nn.ReLU(), nn.Flatten(), nn.Linear(9, 1), nn.LeakyReLU(0.5), nn.Flatten(0),
+    )  # fmt: skip
+    torch.manual_seed(4)
+    assert_equal_to_autograd(game_of(critic, (6,)), (6,))
 
 
 def test_faults_are_those_of_the_plain_step():

@@ -104,11 +104,11 @@ class Dense:
 
     def slope(self, u: Tensor, h: Tensor) -> Tensor:
         """The derivative in the weight."""
-        return product(u.T, h)
+        return product(u.flatten(0, -2).T, h.flatten(0, -2))
 
     def sum(self, u: Tensor) -> Tensor:
         """The derivative in the bias."""
-        return u.sum(0)
+        return u.flatten(0, -2).sum(0)
 
 
 class Convolution:
@@ -149,12 +149,29 @@ def chain(critic: nn.Module) -> list:
         all(type(layer) in KINDS for layer in layers)
         and len(set(weights)) == len(weights)  # no weight stands twice
         and all(weight.requires_grad for weight in weights)
-        and not any(part._forward_hooks or part._forward_pre_hooks for part in critic.modules())
+        and not any(hooked(part) for part in (*critic.modules(), *weights))
+        and all(by_rows(layer) or (layer is layers[-1]) for layer in layers)
         and all(getattr(layer, "padding_mode", "zeros") == "zeros" for layer in layers)
         and all(getattr(layer, "negative_slope", 0.0) >= 0 for layer in layers)
         and not any(isinstance(getattr(layer, "padding", 0), str) for layer in layers)
     )
     return [KINDS[type(layer)](layer) for layer in layers] if known else []
+
+
+def hooked(part: nn.Module | Tensor) -> bool:
+    """Whether autograd or a call would do more to a layer or a weight than it says itself."""
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(part, name, None) for name in names)
+
+
+def by_rows(layer: nn.Module) -> bool:
+    """Whether a layer keeps one row for each row; ``nn.Flatten(0)``, say, does not."""
+    match layer:
+        case nn.Flatten():
+            return layer.start_dim >= 1
+        case nn.Unflatten():
+            return isinstance(layer.dim, int) and layer.dim >= 1
+    return True
 
 
 def leaves(part: nn.Module) -> Iterator[nn.Module]:

@@ -15,9 +15,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 SMALLEST = 2**19  # multiplications; below, the call costs more than it saves
-NARROW = (
-    256  # columns; with fewer, a left matrix that lies transposed costs more to copy than the product saves
-)
+NARROW = 256  # columns; with fewer, copying a left matrix that lies transposed costs more than is saved
 
 
 @cache
@@ -49,14 +47,14 @@ def fits(a: Tensor, b: Tensor) -> bool:
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``a @ b + bias``, for matrices (m, k) and (k, n) that need no graph.
+    """``a @ b + bias``, for (..., k) and a matrix (k, n) that need no graph.
 
     >>> product(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
     if fits(a, b):
         return torch.ops.mkldnn._linear_pointwise(a, b.T, bias, "none", [], "")
-    return a @ b if bias is None else torch.addmm(bias, a, b)
+    return a @ b if bias is None else functional.linear(a, b.T, bias)
 
 
 def multiplied(function: Callable) -> Callable:
