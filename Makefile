@@ -28,7 +28,7 @@ $(VENV)/installed: requirements.txt pyproject.toml
 # Sphinx warns of a page only when it reads it. After a failure it must read all again, or the next build would be green.
 # It copies style sheets and pictures only when it writes a page, so a changed one makes it write all.
 site: $(VENV)/installed
-	@test -z "$$(find book/_static book/_ext -newer $(SITE) 2>/dev/null)" || rm -rf _build/.doctrees
+	@test -z "$$(find book/_static book/_ext book/_lab -newer $(SITE) 2>/dev/null)" || rm -rf _build/.doctrees
 	@$(BIN)/jupyter-book build . -W --keep-going -n -q || { rm -rf _build/.doctrees; exit 1; }
 
 book: site ## build the book from the committed notebooks and print where it is

@@ -9,7 +9,7 @@ written, this extension
 2. takes the tags of Thebe, of the icon JavaScript, of the search index and of sphinx-design out of every page
    that does not use them, and each script's second tag;
 3. deletes what nothing refers to any more: those scripts, source maps, fonts in an older format, templates,
-   rules of unused icons, and the pages of chapters that are gone.
+   translations, rules of unused icons, and the pages of chapters that are gone.
 """
 
 import re
@@ -35,6 +35,8 @@ UNUSED = (
     "vendor/fontawesome/webfonts/*.ttf",
     "sphinx-thebe.*",
     "*webpack-macros.html",
+    "locales",  # the theme's words in fifty languages, as it was compiled from them
+    "cover.png",  # pages show the copy in _images
 )
 TAG = re.compile(r"[ \t]*<script\b[^>]*>.*?</script>[ \t]*\n?|[ \t]*<link\b[^>]*>[ \t]*\n?", re.DOTALL)
 UNWANTED = re.compile(r"thebe|scripts/fontawesome\.js", re.IGNORECASE)
@@ -117,7 +119,7 @@ def finish(app, exception):
             page.write_text(cleaned, encoding="utf-8")
     for pattern in UNUSED:
         for file in (out / "_static").glob(pattern):
-            file.unlink()
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
     drop_icons(out)
 
 

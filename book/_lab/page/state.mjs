@@ -1,0 +1,210 @@
+// What a reader can set, the setups to begin with, and both as text in the page's address.
+import { CELLS } from "../core/laws.mjs";
+
+const rates = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01];
+
+// name -> its label, its values with what they are called, and the games that it is for
+export const SETTINGS = {
+  data: {
+    label: "Data",
+    values: { ring: "ring of 8", grid: "grid of 25", roll: "Swiss roll", lines: "parallel lines", drawn: "draw your own" },
+  },
+  recipe: {
+    label: "Game",
+    values: {
+      gan: "GAN, non-saturating", minimax: "GAN, minimax", wgan: "WGAN, clipping", wgan_gp: "WGAN-GP",
+      wgan_lp: "WGAN-GP, one-sided",
+    },
+  },
+  weight: { label: "Penalty λ", values: [0.1, 0.3, 1, 3, 10, 100], games: ["wgan_gp", "wgan_lp"] },
+  c: { label: "Clip c", values: [0.01, 0.03, 0.1, 0.2, 0.3, 1, 3], games: ["wgan"] },
+  nCritic: { label: "Critic steps a turn", values: [1, 2, 3, 5, 10, 20] },
+  criticRate: { label: "Critic’s rate", values: rates },
+  generatorRate: { label: "Generator’s rate", values: rates },
+  width: { label: "Width of both", values: [16, 32] },
+  n: { label: "Batch for exact W₁", values: [64, 128, 256] },
+  seed: { label: "Seed", range: [1, 9999] },
+};
+
+const USUAL = { weight: 1, c: 0.2, n: 128, seed: 1 };
+const GAMES = {
+  gan: { nCritic: 1, criticRate: 0.002, generatorRate: 0.002 },
+  minimax: { nCritic: 1, criticRate: 0.001, generatorRate: 0.001 },
+  wgan: { nCritic: 2, criticRate: 0.001, generatorRate: 0.001 },
+  wgan_gp: { nCritic: 2, criticRate: 0.005, generatorRate: 0.002 },
+  wgan_lp: { nCritic: 2, criticRate: 0.005, generatorRate: 0.002 },
+};
+const WIDTHS = { ring: 32, grid: 32, roll: 32, lines: 16, drawn: 32 };
+
+// What a game needs at a width: wide networks with a penalty want smaller rates.
+function usual(recipe, width) {
+  const wide = width === 32 && (recipe === "wgan_gp" || recipe === "wgan_lp");
+  return { ...GAMES[recipe], ...(wide && { criticRate: 0.002, generatorRate: 0.001 }) };
+}
+
+// The letter W, for a board on which nobody has drawn yet.
+const strokes = [[12, 14, 22, 48], [22, 48, 32, 24], [32, 24, 42, 48], [42, 48, 52, 14]];
+const LETTER = [...new Set(strokes.flatMap(([x0, y0, x1, y1]) =>
+  Array.from({ length: 69 }, (_, k) => {
+    const at = (from, to) => Math.round(from + (k / 68) * (to - from));
+    return at(y0, y1) * CELLS + at(x0, x1);
+  })))].sort((a, b) => a - b);
+
+// All settings for some data and a game.
+export function defaults(data = "ring", recipe = "wgan_gp") {
+  const width = WIDTHS[data];
+  return { data, recipe, ...USUAL, ...usual(recipe, width), width, cells: LETTER };
+}
+
+const slow = { width: 16, criticRate: 0.001, generatorRate: 0.001 };
+const even = { width: 16, weight: 10, nCritic: 5, criticRate: 0.002, generatorRate: 0.002 };
+const careful = { width: 16, nCritic: 5, criticRate: 0.002, generatorRate: 0.001 };
+const apart = { data: "lines", criticRate: 0.005, generatorRate: 0.002 };
+
+// Each leads to what its text says: tests/test_lab_presets.py holds them to it, on five seeds.
+export const PRESETS = {
+  "eight-modes-with-a-penalty": {
+    name: "Eight modes with a penalty",
+    settings: { recipe: "wgan_gp" },
+    see: "All eight modes, and soon held for ten looks. The estimate falls with the exact distance, but below it.",
+  },
+  "a-gan-that-loses-modes": {
+    name: "A GAN that loses modes",
+    settings: { recipe: "gan", nCritic: 5, ...slow },
+    see: "The samples lie unevenly: some modes get less than a quarter of their share, and no count of eight lasts. "
+      + "The discriminator grows ever steeper.",
+  },
+  "the-same-rates-with-a-penalty": {
+    name: "The same rates with a penalty",
+    settings: { recipe: "wgan_gp", nCritic: 5, ...slow },
+    see: "The GAN’s settings with another objective and the penalty: all eight modes are found and held.",
+  },
+  "clipping-too-tight": {
+    name: "Clipping too tight",
+    settings: { recipe: "wgan", c: 0.01, nCritic: 5, ...slow },
+    see: "The estimate is some millionths while the exact distance is above 0.4. No arrow can be seen. "
+      + "RMSProp divides by the size of the gradient, so the samples move all the same.",
+  },
+  "clipping-too-loose": {
+    name: "Clipping too loose",
+    settings: { recipe: "wgan", c: 3, nCritic: 5, ...slow },
+    see: "The samples find most modes, but the critic grows ever steeper. Its estimate leaves the panel: "
+      + "more than 20 times the exact distance.",
+  },
+  "a-small-weight": {
+    name: "A small weight",
+    settings: { recipe: "wgan_gp", weight: 0.1, ...careful },
+    see: "It trains well and measures badly: the modes are found, and the estimate lies above the exact distance, "
+      + "because the slopes are near 2.",
+  },
+  "the-weight-one": {
+    name: "The weight one",
+    settings: { recipe: "wgan_gp", weight: 1, ...careful },
+    see: "The same game with λ = 1: slopes near 1, samples as good, and an estimate below the exact distance. "
+      + "This critic is not yet the best one.",
+  },
+  "two-sided-at-ten": {
+    name: "Two-sided at ten",
+    settings: { recipe: "wgan_gp", ...even },
+    see: "The mean slope is 1 at once, but often in a wrong direction: the samples are thrown about, "
+      + "and the estimate is at times negative.",
+  },
+  "one-sided-at-ten": {
+    name: "One-sided at ten",
+    settings: { recipe: "wgan_lp", ...even },
+    see: "The same numbers, but slopes below 1 are free: the critic can turn round, and the distance falls at once.",
+  },
+  "parallel-lines-no-push": {
+    name: "Parallel lines: no push",
+    settings: { recipe: "minimax", nCritic: 10, ...apart },
+    see: "The discriminator is sure at once: the bound on JS reaches ln 2, no arrow can be seen, and θ stays near 1.",
+  },
+  "parallel-lines-a-steady-push": {
+    name: "Parallel lines: a steady push",
+    settings: { recipe: "wgan_gp", nCritic: 5, ...apart },
+    see: "All arrows have about one length, and θ walks straight to 0, at the rate of its optimiser.",
+  },
+};
+
+// What changes with a change: new data bring their own width, a new game and a new width their own rates.
+export function changed(settings, name, value) {
+  const next = { ...settings, [name]: value };
+  if (name === "data") next.width = WIDTHS[value];
+  if (name === "recipe" || next.width !== settings.width) Object.assign(next, usual(next.recipe, next.width));
+  return next;
+}
+
+export function applies(name, settings) {
+  return !SETTINGS[name].games || SETTINGS[name].games.includes(settings.recipe);
+}
+
+// ---- The address: #data=ring&recipe=wgan_gp&..., and for a drawing &cells=, two letters a square.
+
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const written = (cells) => cells.map((k) => LETTERS[Math.floor(k / CELLS)] + LETTERS[k % CELLS]).join("");
+
+function readCells(text) {
+  const places = [...text].map((letter) => LETTERS.indexOf(letter));
+  if (places.length % 2 || places.includes(-1)) return null;
+  const cells = Array.from({ length: places.length / 2 }, (_, k) => places[2 * k] * CELLS + places[2 * k + 1]);
+  return [...new Set(cells)].sort((a, b) => a - b);
+}
+
+export function print(settings) {
+  const parts = Object.keys(SETTINGS)
+    .filter((name) => applies(name, settings)).map((name) => `${name}=${settings[name]}`);
+  if (settings.data === "drawn") parts.push(`cells=${written(settings.cells)}`);
+  return parts.join("&");
+}
+
+function readValue(name, text) {
+  const { values, range } = SETTINGS[name];
+  const number = text.trim() === "" ? NaN : Number(text);
+  if (range) return Number.isInteger(number) && number >= range[0] && number <= range[1] ? number : null;
+  if (Array.isArray(values)) return values.includes(number) ? number : null;
+  return Object.hasOwn(values, text) ? text : null;
+}
+
+function allowed(name) {
+  const { values, range } = SETTINGS[name];
+  if (range) return `a whole number from ${range[0]} to ${range[1]}`;
+  return `one of ${(Array.isArray(values) ? values : Object.keys(values)).join(", ")}`;
+}
+
+// The settings that an address asks for, and a complaint for each part that cannot be had.
+export function parse(address) {
+  const asked = new Map(new URLSearchParams(address.replace(/^#/, "")));
+  const complaints = [];
+  const take = (name, read, rule) => {
+    if (!asked.has(name)) return null;
+    const value = read(asked.get(name));
+    if (value === null) complaints.push(`${name} must be ${rule}, but the address has “${asked.get(name)}”.`);
+    return value;
+  };
+  const preset = take("preset", (id) => (Object.hasOwn(PRESETS, id) ? id : null),
+    `one of ${Object.keys(PRESETS).join(", ")}`);
+  const start = preset ? PRESETS[preset].settings : {};
+  const get = (name) => take(name, (text) => readValue(name, text), allowed(name));
+  const data = get("data") ?? start.data, recipe = get("recipe") ?? start.recipe;
+  const settings = { ...defaults(data, recipe), ...start };
+  Object.assign(settings, data && { data }, recipe && { recipe });
+  for (const name of Object.keys(SETTINGS)) {
+    if (name !== "data" && name !== "recipe") settings[name] = get(name) ?? settings[name];
+  }
+  const cells = take("cells", readCells, "pairs of letters, digits, - and _");
+  if (cells) settings.cells = cells;
+  for (const name of asked.keys()) {
+    if (!Object.hasOwn(SETTINGS, name) && name !== "preset" && name !== "cells") complaints.push(`There is no setting “${name}”.`);
+  }
+  return { settings, preset: preset && print(settings) === print(settingsOf(preset)) ? preset : null, complaints };
+}
+
+export function settingsOf(preset) {
+  const { settings } = PRESETS[preset];
+  return { ...defaults(settings.data, settings.recipe), ...settings };
+}
+
+// The settings as the engine wants them.
+export function forEngine({ criticRate, generatorRate, ...rest }) {
+  return { ...rest, rates: [criticRate, generatorRate] };
+}
