@@ -85,6 +85,7 @@ def test_clipping_too_tight():
 def test_clipping_too_loose():
     for looks, _, _ in runs("clipping-too-loose", 2000):
         assert looks["gap"][-20:].mean() > 20 * looks["w1"][-20:].mean() > 4
+        assert looks["steep"].max() > 100
         assert looks["steep"][-20:].mean() > 1.4 * looks["steep"][30:40].mean() > 10
         assert looks["covered"][-20:].mean() >= 5.5
 
@@ -135,6 +136,9 @@ def test_parallel_lines_a_steady_push():
         assert np.abs(np.diff(straight) + 25 * 0.002).max() < 0.01  # Adam's step is its rate
         assert np.abs(way[24:]).max() < 0.15
         assert np.abs(looks["w1"][4:17] - straight).max() < 0.05
+        slope = looks["slope"][4:17]
+        assert slope.min() > 1
+        assert np.abs(slope - (1 + straight / 2)).max() < 0.12  # 1 + theta / (2 lambda), chapter 11b
 
 
 # ---- What the solutions of the page's exercises say

@@ -5,7 +5,7 @@ import { board, MOST } from "./board.mjs";
 import { drawCurves, lines } from "./curves.mjs";
 import { colours, printed } from "./drawing.mjs";
 import { drawPlane } from "./plane.mjs";
-import { applies, changed, defaults, forEngine, parse, PRESETS, print, settingsOf, SETTINGS } from "./state.mjs";
+import { applies, changed, defaults, forEngine, parse, presetOf, PRESETS, print, settingsOf, SETTINGS } from "./state.mjs";
 
 const $ = (id) => document.getElementById(id);
 const PACES = [[2, "2 turns a second"], [20, "20 a second"], [200, "200 a second"], [Infinity, "as fast as it goes"]];
@@ -13,7 +13,7 @@ const NOTHING = "There is nothing to learn on an empty board. Paint some squares
 const calm = matchMedia("(prefers-reduced-motion: reduce)"), dark = matchMedia("(prefers-color-scheme: dark)");
 const framed = window.parent !== window;
 const lab = { settings: null, looks: [], state: null, picture: null, running: false, painting: 0, paints: 0 };
-let run = 0, preset = null, asked = 0, wishes = 0, painted = 0, colour = null, sketch = null, told = null;
+let run = 0, asked = 0, wishes = 0, painted = 0, colour = null, sketch = null, told = null;
 
 // ---- The engine
 
@@ -142,7 +142,6 @@ function milestones() {
 
 function build() {
   for (const [id, { name }] of Object.entries(PRESETS)) $("preset").add(new Option(name, id));
-  const note = $("see");
   for (const [name, { label, values, range }] of Object.entries(SETTINGS)) {
     const field = document.createElement("div");
     field.className = "field";
@@ -157,9 +156,8 @@ function build() {
     } else Object.assign(control, { type: "number", min: range[0], max: range[1], step: 1, required: true });
     control.addEventListener("change", () => onChange(name, control));
     field.append(title, control);
-    note.before(field);
+    $("controls").append(field);
   }
-  note.parentElement.insertBefore(note, note.parentElement.children[1]);
 }
 
 function onChange(name, control) {
@@ -169,14 +167,13 @@ function onChange(name, control) {
     return say(`The seed must be a whole number from ${low} to ${high}. It is ${lab.settings[name]} again.`);
   }
   const value = typeof lab.settings[name] === "number" ? Number(control.value) : control.value;
-  apply(changed(lab.settings, name, value), true);
+  apply(changed(lab.settings, name, value));
 }
 
 // Take settings over: the controls, the address, a new game, which goes on if one was going on.
-function apply(settings, own) {
-  const going = lab.running;
+function apply(settings) {
+  const going = lab.running, preset = presetOf(settings);
   lab.settings = settings;
-  preset = own ? Object.keys(PRESETS).find((id) => print(settingsOf(id)) === print(settings)) ?? null : preset;
   for (const name of Object.keys(SETTINGS)) {
     $(name).value = settings[name];
     $(name).disabled = !applies(name, settings);
@@ -193,14 +190,14 @@ function apply(settings, own) {
   $("fieldLabel").textContent = gan ? "discriminator: fake to real" : "critic: low to high";
   $("pushLabel").textContent = gan ? "its push on a sample" : "the critic’s push on a sample";
   legend();
-  address();
+  address(preset);
   reset();
   if (going) start();
   else if (playable()) say("Ready.");
 }
 
 // The address is kept in step; inside another page it is that page's link, and the page is told.
-function address() {
+function address(preset) {
   const text = `#${preset ? `preset=${preset}` : print(lab.settings)}`;
   try {
     history.replaceState(null, "", text);
@@ -210,10 +207,9 @@ function address() {
 }
 
 function read() {
-  const found = parse(location.hash);
-  preset = found.preset;
-  apply(found.settings, preset === null);
-  if (found.complaints.length) say(`${found.complaints.join(" ")} The usual value is taken.`);
+  const { settings, complaints } = parse(location.hash);
+  apply(settings);
+  if (complaints.length) say(`${complaints.join(" ")} The usual value is taken.`);
 }
 
 // ---- What is shown
@@ -306,7 +302,7 @@ const pen = board($("plane"), {
   },
   done(cells) {
     const full = cells.length >= MOST ? ` The board is full at ${MOST} squares.` : "";
-    apply({ ...lab.settings, cells }, true);
+    apply({ ...lab.settings, cells });
     if (full) say(full.trim());
   },
 });
@@ -323,12 +319,10 @@ $("reset").addEventListener("click", () => {
   reset();
   if (playable()) say("Reset: the same game from its beginning.");
 });
-$("defaults").addEventListener("click", () => apply(defaults(), true));
-$("clear").addEventListener("click", () => apply({ ...lab.settings, cells: [] }, true));
+$("defaults").addEventListener("click", () => apply(defaults()));
+$("clear").addEventListener("click", () => apply({ ...lab.settings, cells: [] }));
 $("preset").addEventListener("change", () => {
-  if (!$("preset").value) return;
-  preset = $("preset").value;
-  apply(settingsOf(preset), false);
+  if ($("preset").value) apply(settingsOf($("preset").value));
 });
 $("controls").addEventListener("submit", (event) => event.preventDefault());
 $("pace").addEventListener("input", () => {

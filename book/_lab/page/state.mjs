@@ -122,7 +122,7 @@ export const PRESETS = {
   "parallel-lines-a-steady-push": {
     name: "Parallel lines: a steady push",
     settings: { recipe: "wgan_gp", nCritic: 5, ...apart },
-    see: "All arrows have about one length, and θ walks straight to 0, at the rate of its optimiser.",
+    see: "The arrows do not fade: the slope stays above 1, and θ walks straight to 0, at the rate of its optimiser.",
   },
 };
 
@@ -196,12 +196,17 @@ export function parse(address) {
   for (const name of asked.keys()) {
     if (!Object.hasOwn(SETTINGS, name) && name !== "preset" && name !== "cells") complaints.push(`There is no setting “${name}”.`);
   }
-  return { settings, preset: preset && print(settings) === print(settingsOf(preset)) ? preset : null, complaints };
+  return { settings, complaints };
 }
 
 export function settingsOf(preset) {
   const { settings } = PRESETS[preset];
   return { ...defaults(settings.data, settings.recipe), ...settings };
+}
+
+// The setup that these settings are, or null.
+export function presetOf(settings) {
+  return Object.keys(PRESETS).find((id) => print(settingsOf(id)) === print(settings)) ?? null;
 }
 
 // The settings as the engine wants them.
