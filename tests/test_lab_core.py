@@ -774,7 +774,7 @@ FAULTS = {
         "field: run.judge(points, FIELD * FIELD).f",
         "session",
     ),
-    "each look twice": Fault("engine", "told = looks.length;", "", "engine"),
+    "each look twice": Fault("engine", "looks.splice(0)", "looks.slice()", "engine"),
     "turns that were missed are made up for": Fault(
         "engine",
         "Math.min(owed + (now - since) * pace, 1 + pace / 10)",

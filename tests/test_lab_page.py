@@ -288,6 +288,30 @@ def test_level_lines_against_contourpy(level):
     assert segments([(one[:2], one[2:]) for one in found]) == segments(pairs)
 
 
+def test_a_long_game_is_drawn_from_few_looks_at_equal_distances():
+    keys = ("w1", "gap", "lower", "js", "steep", "slope")
+    looks = [{"turn": 25 * k, **{key: float((k * k) % 97) for key in keys}} for k in range(3000)]
+    found = node(
+        """
+        const { remember, trace } = await page("curves"), [looks] = values, kept = trace(), sizes = [];
+        looks.forEach((_, k) => { remember(kept, looks.slice(0, k + 1)); sizes.push(kept.rows.length); });
+        return [sizes, kept];""",
+        looks,
+    )
+    sizes, kept = found
+    assert sizes[:400] == list(range(1, 401))
+    assert max(sizes) == 480
+    turns = np.array([row["turn"] for row in kept["rows"]])
+    assert turns[0] == 0
+    assert set(np.diff(turns)) == {25 * kept["stride"]}
+    assert turns[-1] > 25 * 2999 - 25 * kept["stride"]
+    for row in kept["rows"]:
+        k = row["turn"] // 25
+        last = [look["gap"] for look in looks[max(0, k - 9) : k + 1]]
+        assert row["gap"] == looks[k]["gap"]
+        assert row["mean"] == {key: pytest.approx(np.mean(last)) for key in keys}
+
+
 @pytest.mark.parametrize("recipe", ["gan", "minimax", "wgan", "wgan_gp"])
 def test_the_push_is_the_way_down_for_a_sample(recipe):
     """-d/dx of the generator's term, by central differences, from what the recipes' papers write down."""
@@ -1063,8 +1087,7 @@ def test_points_are_drawn_where_they_are(browser, file, mode):
 
 @in_browser
 def test_the_field_is_blue_where_the_critic_is_high(browser, file):
-    with opened(browser, file, "#seed=2&width=16&criticRate=0.005") as page:
-        train(page, 100)
+    with opened(browser, file, "#seed=5") as page:  # before any turn: this critic is high here and low there
         field, middle = page.evaluate("[[...lab.picture.field], lab.picture.middle]")
         image = pixels(page, "plane")[..., :3].astype(float)
         above = np.array(field).reshape(FIELD, FIELD) - middle  # rows from the top

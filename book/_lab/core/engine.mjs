@@ -8,7 +8,7 @@ const SLICE = 0.012;  // seconds of training between two glances at the messages
 //   { turns }          that many at once            { want }  a number: send a picture
 // For each wish the page gets { run, want, picture, looks, state }, and `looks` holds each look of the game once.
 export function engine(post, later, clock) {
-  let game = null, pace = 0, since = 0, owed = 0, waiting = false, told = 0, run = 0;
+  let game = null, pace = 0, since = 0, owed = 0, waiting = false, run = 0;
 
   function tick() {
     waiting = false;
@@ -30,12 +30,11 @@ export function engine(post, later, clock) {
   function send(want) {
     const { turns, seconds, floor, sustained, diverged, looks } = game;
     const state = { turns, seconds, floor, sustained, diverged };
-    post({ run, want, picture: game.picture(), looks: looks.slice(told), state });
-    told = looks.length;
+    post({ run, want, picture: game.picture(), looks: looks.splice(0), state });
   }
   return (message) => {
     if (message.settings) {
-      [game, told, owed, run] = [session(message.settings), 0, 0, message.run];
+      [game, owed, run] = [session(message.settings), 0, message.run];
       pace = 0;
     }
     if (message.pace !== undefined) {

@@ -2,18 +2,19 @@
 import { engine } from "../core/engine.mjs";
 import { LOOK, SUSTAINED } from "../core/session.mjs";
 import { board, MOST } from "./board.mjs";
-import { drawCurves, lines } from "./curves.mjs";
+import { drawCurves, lines, remember, trace } from "./curves.mjs";
 import { colours, printed } from "./drawing.mjs";
 import { drawPlane } from "./plane.mjs";
 import { applies, changed, defaults, forEngine, parse, presetOf, PRESETS, print, settingsOf, SETTINGS } from "./state.mjs";
 
 const $ = (id) => document.getElementById(id);
 const PACES = [[2, "2 turns a second"], [20, "20 a second"], [200, "200 a second"], [Infinity, "as fast as it goes"]];
+const RECENT = 2000;  // looks that the page keeps as they came
 const NOTHING = "There is nothing to learn on an empty board. Paint some squares, and start again.";
 const calm = matchMedia("(prefers-reduced-motion: reduce)"), dark = matchMedia("(prefers-color-scheme: dark)");
 const framed = window.parent !== window;
 const lab = { settings: null, looks: [], state: null, picture: null, running: false, painting: 0, paints: 0 };
-let run = 0, asked = 0, wishes = 0, painted = 0, colour = null, sketch = null, told = null;
+let run = 0, asked = 0, wishes = 0, painted = 0, colour = null, sketch = null, told = null, kept = trace(), led = false;
 
 // ---- The engine
 
@@ -53,7 +54,11 @@ function connect(receive) {
 const send = connect((message) => {
   if (message.run !== run) return;  // of the game before a reset
   Object.assign(lab, { picture: message.picture, state: message.state });
-  lab.looks.push(...message.looks);
+  for (const look of message.looks) {
+    lab.looks.push(look);
+    remember(kept, lab.looks);
+  }
+  lab.looks.splice(0, lab.looks.length - RECENT);
   paint();
   if (message.want !== asked) return;  // overtaken by a later wish
   asked = 0;
@@ -106,7 +111,7 @@ function rest(quiet = false) {
 function reset() {
   rest(true);
   run++;
-  [told, sketch] = [null, null];
+  [told, sketch, kept] = [null, null, trace()];
   Object.assign(lab, { looks: [], state: null, held: false });
   list();
   if (!playable()) {
@@ -277,9 +282,7 @@ function paint() {
   const begin = performance.now();
   const drawing = lab.settings.data === "drawn";
   drawPlane($("plane"), lab.picture, colour, drawing && (sketch ?? { cells: lab.settings.cells, cursor: pen.cursor() }));
-  if (lab.looks.length) {
-    drawCurves($("curves"), lab.looks, lab.state.floor, lab.settings.recipe, colour);
-  }
+  if (kept.rows.length) drawCurves($("curves"), kept.rows, lab.state.floor, lab.settings.recipe, colour);
   list();
   lab.painting += (performance.now() - begin) / 1000;
   lab.paints++;
@@ -301,9 +304,8 @@ const pen = board($("plane"), {
     paint();
   },
   done(cells) {
-    const full = cells.length >= MOST ? ` The board is full at ${MOST} squares.` : "";
     apply({ ...lab.settings, cells });
-    if (full) say(full.trim());
+    if (cells.length >= MOST) say(`The board is full at ${MOST} squares.`);
   },
 });
 
@@ -331,14 +333,16 @@ $("pace").addEventListener("input", () => {
   if (lab.running) send({ pace: pace()[0] });
 });
 window.addEventListener("hashchange", read);
-dark.addEventListener("change", () => theme());
+dark.addEventListener("change", () => led || theme());
 document.addEventListener("visibilitychange", () => document.hidden && rest());
 new ResizeObserver(() => paint()).observe($("plane"));
 if (framed) {
   document.documentElement.classList.add("framed");
   window.addEventListener("message", ({ data, source }) => {
     if (source !== parent || !data?.wganlab) return;
-    if (data.wganlab === "theme") theme(data.name === "dark" ? "dark" : "light");
+    if (data.wganlab !== "theme") return;
+    led = true;  // from now on that page decides
+    theme(data.name === "dark" ? "dark" : "light");
   });
   new ResizeObserver(() => {
     parent.postMessage({ wganlab: "height", height: document.documentElement.offsetHeight }, "*");
@@ -347,7 +351,6 @@ if (framed) {
 
 build();
 $("pace").dispatchEvent(new Event("input"));
-colour = colours();
 document.documentElement.dataset.theme = dark.matches ? "dark" : "light";
 colour = colours();
 read();

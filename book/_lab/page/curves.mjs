@@ -1,8 +1,9 @@
 // Two panels over the turns: the distance with the critic's estimate, and the critic's slope or the bound on JS.
+import { LOOK } from "../core/session.mjs";
 import { canvas } from "./drawing.mjs";
 
-const MEANT = 10;      // looks in a running mean
-const COLUMNS = 240;   // as many looks are drawn, evenly chosen
+const MEANT = 10;   // looks in a running mean
+const DRAWN = 480;  // as many looks are drawn: of a long game every second, fourth, ... one
 const [LEFT, RIGHT] = [42, 10];
 
 // What is drawn of a game: [key of a look, colour, dashes].
@@ -11,6 +12,22 @@ export function lines(recipe) {
   if (recipe === "gan" || recipe === "minimax") return { upper: [w1], lower: [["js", "estimate", [6, 3]]] };
   const estimate = ["gap", "estimate", [6, 3]], bound = ["lower", "lower", [2, 3]];
   return { upper: [w1, estimate, bound], lower: [["steep", "ink", []], ["slope", "muted", [6, 3]]] };
+}
+
+export const trace = () => ({ stride: 1, rows: [] });
+
+// Keeps the last of `looks` to be drawn, with the mean of the last ten.
+export function remember(kept, looks) {
+  const look = looks.at(-1), last = looks.slice(-MEANT);
+  if (look.turn % (LOOK * kept.stride)) return;
+  const mean = {};
+  for (const key of ["w1", "gap", "lower", "js", "steep", "slope"]) {
+    mean[key] = last.reduce((sum, one) => sum + one[key], 0) / last.length;
+  }
+  kept.rows.push({ ...look, mean });
+  if (kept.rows.length <= DRAWN) return;
+  kept.rows = kept.rows.filter((_, k) => k % 2 === 0);
+  kept.stride *= 2;
 }
 
 function step(length) {
@@ -25,7 +42,7 @@ const least = (looks, key) => looks.reduce((value, look) => Math.min(value, look
 function range(looks, floor, recipe) {
   const finite = looks.filter((look) => Number.isFinite(look.w1));
   const w1 = Math.max(most(finite, "w1"), floor.mean + 2 * floor.deviation);
-  if (!("gap" in looks[0]) || recipe === "gan" || recipe === "minimax") return [0, 1.1 * w1];
+  if (recipe === "gan" || recipe === "minimax") return [0, 1.1 * w1];
   const high = Math.min(Math.max(most(finite, "gap"), w1), 1.6 * w1);
   return [Math.max(Math.min(least(finite, "gap"), 0), -0.5 * w1), 1.08 * high];
 }
@@ -58,27 +75,20 @@ function axes(g, { top, bottom, width, X, turns, title }, [low, high], colour) {
 }
 
 // Thin: each look. Thick: the mean of the last ten.
-function curve(g, looks, key, X, Y, colour, dashes) {
-  const stride = Math.max(1, Math.ceil(looks.length / COLUMNS));
-  const means = [];
-  let sum = 0;
-  looks.forEach((look, k) => {
-    sum += look[key] - (k >= MEANT ? looks[k - MEANT][key] : 0);
-    means.push(sum / Math.min(k + 1, MEANT));
-  });
+function curve(g, rows, key, X, Y, colour, dashes) {
   const draw = (value) => {
     g.beginPath();
-    for (let k = (looks.length - 1) % stride; k < looks.length; k += stride) g.lineTo(X(looks[k].turn), Y(value(k)));
+    for (const row of rows) g.lineTo(X(row.turn), Y(value(row)));
     g.stroke();
   };
   g.strokeStyle = colour;
   g.globalAlpha = 0.35;
   g.lineWidth = 1;
-  draw((k) => looks[k][key]);
+  draw((row) => row[key]);
   g.globalAlpha = 1;
   g.lineWidth = 2;
   g.setLineDash(dashes);
-  draw((k) => means[k]);
+  draw((row) => row.mean[key]);
   g.setLineDash([]);
 }
 
@@ -92,11 +102,11 @@ function mark(g, width, Y, value, colour) {
   g.globalAlpha = 1;
 }
 
-// All looks of a game and its floor; the upper panel takes three parts of five.
-export function drawCurves(element, looks, floor, recipe, colour) {
+// What is kept of a game, and its floor; the upper panel takes three parts of five.
+export function drawCurves(element, rows, floor, recipe, colour) {
   const { g, width, height } = canvas(element);
-  const seen = looks.filter((look) => Number.isFinite(look.w1));
-  const turns = Math.max(looks.at(-1).turn, 100);
+  const seen = rows.filter((row) => Number.isFinite(row.w1));
+  const turns = Math.max(rows.at(-1).turn, 100);
   const X = (turn) => LEFT + (turn / turns) * (width - LEFT - RIGHT);
   const isGan = recipe === "gan" || recipe === "minimax", drawn = lines(recipe);
   g.fillStyle = colour.ground;
@@ -112,7 +122,7 @@ export function drawCurves(element, looks, floor, recipe, colour) {
   g.fillRect(LEFT, high, width - LEFT - RIGHT, low - high);
   g.globalAlpha = 1;
   for (const [key, name, dashes] of drawn.upper) curve(g, seen, key, X, Y, colour[name], dashes);
-  const tall = isGan ? [-0.25, 0.75] : [0, Math.min(Math.max(1.5, most(seen.slice(-COLUMNS), "steep")), 10)];
+  const tall = isGan ? [-0.25, 0.75] : [0, Math.min(Math.max(1.5, most(seen, "steep")), 10)];
   const title = isGan ? "bound on JS, nats (line: ln 2)" : "slope of the critic (line: 1)";
   const lower = { top: middle + 22, bottom: height - 22, width, X, turns, title };
   const Z = axes(g, lower, tall, colour);

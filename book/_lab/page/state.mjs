@@ -82,8 +82,8 @@ export const PRESETS = {
   "clipping-too-tight": {
     name: "Clipping too tight",
     settings: { recipe: "wgan", c: 0.01, nCritic: 5, ...slow },
-    see: "The estimate is some millionths while the exact distance is above 0.4. No arrow can be seen. "
-      + "RMSProp divides by the size of the gradient, so the samples move all the same.",
+    see: "The estimate is some millionths while the exact distance is above 0.4. No arrow can be seen, "
+      + "but RMSProp rescales the push: the samples move all the same.",
   },
   "clipping-too-loose": {
     name: "Clipping too loose",
@@ -94,8 +94,7 @@ export const PRESETS = {
   "a-small-weight": {
     name: "A small weight",
     settings: { recipe: "wgan_gp", weight: 0.1, ...careful },
-    see: "It trains well and measures badly: the modes are found, and the estimate lies above the exact distance, "
-      + "because the slopes are near 2.",
+    see: "It trains well and measures badly: slopes near 2, and an estimate above the exact distance.",
   },
   "the-weight-one": {
     name: "The weight one",
