@@ -26,7 +26,7 @@ from torch import nn
 from torch.optim import Adam
 
 from wganlab import Draw, Game, accelerate, networks, recipes, sampling, train
-from wganlab.fast import fast
+from wganlab.engine import fast
 
 RECIPES = {name: value for name, value in vars(recipes).items() if isinstance(value, recipes.Recipe)}
 BF16 = accelerate.autocast(torch.bfloat16)

@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from wganlab import checkpoints, networks, parallel, recipes, sampling
-from wganlab.fast import fast
+from wganlab.engine import fast
 from wganlab.training import Game, train
 
 RECIPES = {"GAN": recipes.gan, "WGAN": recipes.wgan, "WGAN-GP": recipes.wgan_gp}

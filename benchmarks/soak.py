@@ -27,7 +27,7 @@ from test_faults import ROWS
 
 from wganlab import checkpoints, data, networks, recipes, sampling
 from wganlab.errors import CheckpointError
-from wganlab.fast import fast
+from wganlab.engine import fast
 from wganlab.training import Average, Game, train
 
 ROOT = Path(__file__).parents[1]

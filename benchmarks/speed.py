@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wganlab import Draw, Game, data, networks, products, recipes, sampling, train
 from wganlab.constraints import GradientPenalty
-from wganlab.fast import fast
+from wganlab.engine import fast
 
 ROOT = Path(__file__).parent
 SAME_ADAM = partial(Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from wganlab import Average, Draw, Game, data, metrics, networks, recipes, sampling, train
-from wganlab.fast import fast
+from wganlab.engine import fast
 
 SHEETS = (400, 2000, 10000)
 EVERY = 400

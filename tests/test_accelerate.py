@@ -14,10 +14,10 @@ import torch._inductor.config
 from torch import nn
 
 from wganlab import Draw, Game, accelerate, networks, recipes, sampling, train
-from wganlab.accelerate import Mixed, autocast, chain, compiled, cores, describe, flops, threads_for
+from wganlab.engine import Mixed, autocast, chain, compiled, cores, describe, flops, threads_for
 from wganlab.constraints import GradientPenalty
 from wganlab.errors import InputError
-from wganlab.graphs import graphed
+from wganlab.engine import graphed
 
 needs_compiler = pytest.mark.skipif(accelerate.compiler() is None, reason="needs a C++ compiler")
 PLAYERS = {
@@ -140,7 +140,7 @@ def test_compiled_leaves_the_checks_of_distributions_on():
     """PyTorch turns them off when it first compiles, so that it must be seen in a process of its own."""
     code = (
         "import torch\nfrom wganlab import Game, networks, recipes\n"
-        "from wganlab.accelerate import compiled\n"
+        "from wganlab.engine import compiled\n"
         "game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan)\n"
         "compiled(game.critic_step, backend='aot_eager')\n"
         "try: torch.distributions.Normal(0.0, 1.0).log_prob(0.5)\n"

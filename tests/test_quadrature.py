@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wganlab.errors import InputError, SolverError
-from wganlab.quadrature import integral, interval
+from wganlab._quadrature import integral, interval
 
 INF = math.inf
 

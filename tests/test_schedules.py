@@ -7,7 +7,7 @@ import torch
 
 from wganlab import Draw, Game, networks, recipes, sampling, train
 from wganlab.errors import InputError
-from wganlab.schedules import linear_decay
+from wganlab.training import linear_decay
 
 
 def new_game(recipe=recipes.wgan_gp_resnet):

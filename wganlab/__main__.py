@@ -68,9 +68,9 @@ def speaks(error: Exception) -> bool:
     """Whether this process is the one of several to say what all of them may have met."""
     if "RANK" not in os.environ:
         return True
-    from .parallel import speaks
+    from .engine.ranks import should_report
 
-    return speaks(error)
+    return should_report(error)
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import qmc
 from torch import Tensor
 
-from .arrays import as_float64
+from ._arrays import as_float64
 from .errors import InputError
 
 SIDE = 2.5  # real points are uniform on [-SIDE, SIDE]^dim

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ._files import claim, room, write_atomically
 from .errors import CheckpointError, DivergenceError, InputError
-from .files import claim, room, write_atomically
-from .training import Average, Game, weights_of
+from .training import Average, Game, parameters_of
 
 __all__ = ["claim", "load", "previous", "read", "save", "tensors", "write_atomically"]
 
@@ -215,7 +215,7 @@ def optimizer_state(game: Game, name: str, step: Any) -> dict[str, Any]:
     make_optimizer = game.recipe.optimizer
     if name == "generator":
         make_optimizer = game.recipe.generator_optimizer or make_optimizer
-    weights = weights_of(getattr(game, f"{name}_optimizer"))
+    weights = parameters_of(getattr(game, f"{name}_optimizer"))
     twins = [torch.zeros_like(weight, requires_grad=True) for weight in weights]
     reference = make_optimizer(twins)
     if step != 0:

@@ -3,8 +3,21 @@ r"""What keeps a critic near the 1-Lipschitz functions: a penalty, a projection,
 A ``Constraint`` has three hooks, which the training loop calls at fixed places:
 ``check(critic)`` once when a game is set up, ``penalty(critic, x, x_fake, eps)`` as part of
 the critic's loss, ``project(critic)`` after the critic's update.
+
+A ``SlopePenalty`` says *where* the critic's slope is asked for and *what* a slope costs:
+
+=========================  =========================================  ====================
+constraint                 where                                      what slope s costs
+=========================  =========================================  ====================
+``GradientPenalty``        on segments from fake to real points       weight (s - 1)^2
+the same, ``one_sided``    there                                      weight max(0, s - 1)^2
+``WassersteinDivergence``  there                                      k s^p
+``R1``                     at the real points                         gamma/2 s^2
+``Dragan``                 near the real points                       weight (s - 1)^2
+=========================  =========================================  ====================
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +25,17 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .errors import InputError
-from .sampling import spread
+
+__all__ = [
+    "R1",
+    "Constraint",
+    "Dragan",
+    "GradientPenalty",
+    "SlopePenalty",
+    "WassersteinDivergence",
+    "WeightClipping",
+    "input_gradient",
+]
 
 
 @dataclass(frozen=True)
@@ -77,8 +100,31 @@ def input_gradient(critic: nn.Module, x: Tensor) -> Tensor:
     return gradient
 
 
+class SlopePenalty(Constraint):
+    """A mean cost of the critic's slope over some points: *where* it is asked for and *what* it costs.
+
+    Each penalty states ``what(gradient)``, given the critic's gradients (m, ...) at the points of ``where``,
+    and those that do not ask on segments another ``where``. Shapes: x and x_fake (m, ...), eps (m,), result
+    (). Raises ``InputError`` for other shapes, and for a critic with BatchNorm in training mode, since that
+    mixes rows.
+    """
+
+    def check(self, critic: nn.Module) -> None:
+        refuse_batchnorm(critic, type(self).__name__)
+
+    def where(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
+        r"""The points (m, ...); here :math:`\hat x_i = \varepsilon_i x_i + (1 - \varepsilon_i)\tilde x_i`."""
+        check_segment(type(self).__name__, x, x_fake, eps)
+        eps = per_row(eps, x)
+        return eps * x + (1 - eps) * x_fake  # WGAN-GP line 6
+
+    def penalty(self, critic: nn.Module, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
+        self.check(critic)  # each time: a layer's mode may have changed
+        return self.what(input_gradient(critic, self.where(x, x_fake, eps)))
+
+
 @dataclass(frozen=True)
-class GradientPenalty(Constraint):
+class GradientPenalty(SlopePenalty):
     r""":math:`\lambda\,\frac1m\sum_i(\|\nabla f(\hat x_i)\| - 1)^2` on random segments.
 
     :math:`\hat x_i = \varepsilon_i x_i + (1 - \varepsilon_i)\tilde x_i`, one uniform
@@ -107,25 +153,14 @@ class GradientPenalty(Constraint):
                 f"GradientPenalty needs a weight > 0, got {self.weight}. The paper's value is 10."
             )
 
-    def check(self, critic: nn.Module) -> None:
-        refuse_batchnorm(critic, "GradientPenalty")
-
-    def penalty(self, critic: nn.Module, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
-        self.check(critic)
-        check_segment("GradientPenalty", x, x_fake, eps)
-        eps = eps.view(-1, *[1] * (x.ndim - 1))  # (m,) -> (m, 1, ..., 1): one per row
-        x_hat = eps * x + (1 - eps) * x_fake  # line 6
-        return self.of(input_gradient(critic, x_hat))  # line 7
-
-    def of(self, gradient: Tensor) -> Tensor:
-        """The penalty, given the critic's gradients (m, ...) at x_hat."""
-        slope = gradient.flatten(1).norm(dim=1)  # (m,)
+    def what(self, gradient: Tensor) -> Tensor:
+        slope = gradient.flatten(1).norm(dim=1)  # (m, ...) -> (m,)
         excess = (slope - 1).relu() if self.one_sided else slope - 1
-        return self.weight * excess.square().mean()
+        return self.weight * excess.square().mean()  # WGAN-GP line 7, second part
 
 
 @dataclass(frozen=True)
-class R1(Constraint):
+class R1(SlopePenalty):
     r""":math:`\frac\gamma2\,\frac1m\sum_i\|\nabla f(x_i)\|^2`: slopes at the real points cost, all of them.
 
     It asks for slope 0, not 1, and only at real data: a damping of the game, not an estimate of W1.
@@ -145,16 +180,15 @@ class R1(Constraint):
         if not 0 < self.gamma < float("inf"):
             raise InputError(f"R1 needs gamma > 0, got {self.gamma}. The paper's value is 10.")
 
-    def check(self, critic: nn.Module) -> None:
-        refuse_batchnorm(critic, "R1")
+    def where(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
+        return x
 
-    def penalty(self, critic: nn.Module, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
-        self.check(critic)
-        return self.gamma / 2 * input_gradient(critic, x).square().flatten(1).sum(dim=1).mean()
+    def what(self, gradient: Tensor) -> Tensor:
+        return self.gamma / 2 * gradient.square().flatten(1).sum(dim=1).mean()
 
 
 @dataclass(frozen=True)
-class Dragan(Constraint):
+class Dragan(SlopePenalty):
     r""":math:`\lambda\,\frac1m\sum_i(\|\nabla f(\hat x_i)\| - 1)^2` near the real points only.
 
     :math:`\hat x_i = x_i + \varepsilon_i\,s\,\sigma u_i` with :math:`\sigma` the standard deviation of all
@@ -180,20 +214,17 @@ class Dragan(Constraint):
                 f"The authors' values are 10 and 0.5."
             )
 
-    def check(self, critic: nn.Module) -> None:
-        refuse_batchnorm(critic, "Dragan")
-
-    def penalty(self, critic: nn.Module, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
-        self.check(critic)
+    def where(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
         check_segment("Dragan", x, x, eps)
-        noise = self.scale * x.std() * spread(eps, x.shape[1:])
-        x_hat = x + eps.view(-1, *[1] * (x.ndim - 1)) * noise
-        slope = input_gradient(critic, x_hat).flatten(1).norm(dim=1)
-        return self.weight * (slope - 1).square().mean()
+        noise = self.scale * x.std() * hash_uniform(eps, x.shape[1:])
+        return x + per_row(eps, x) * noise
+
+    def what(self, gradient: Tensor) -> Tensor:
+        return self.weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
 
 @dataclass(frozen=True)
-class WassersteinDivergence(Constraint):
+class WassersteinDivergence(SlopePenalty):
     r""":math:`k\,\frac1m\sum_i\|\nabla f(\hat x_i)\|^p` on the segments of ``GradientPenalty``.
 
     No slope is free and none is asked for: at the optimum the slope is a power of the flow over the
@@ -220,15 +251,39 @@ class WassersteinDivergence(Constraint):
                 f"Usual values are 2 and 6."
             )
 
-    def check(self, critic: nn.Module) -> None:
-        refuse_batchnorm(critic, "WassersteinDivergence")
-
-    def penalty(self, critic: nn.Module, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
-        self.check(critic)
-        check_segment("WassersteinDivergence", x, x_fake, eps)
-        eps = eps.view(-1, *[1] * (x.ndim - 1))
-        square = input_gradient(critic, eps * x + (1 - eps) * x_fake).square().flatten(1).sum(dim=1)
+    def what(self, gradient: Tensor) -> Tensor:
+        square = gradient.square().flatten(1).sum(dim=1)  # of the slope, (m,)
         return self.k * square.pow(self.p / 2).mean()
+
+
+def per_row(eps: Tensor, x: Tensor) -> Tensor:
+    """``eps`` (m,) as (m, 1, ..., 1), so that it multiplies the rows of x (m, ...)."""
+    return eps.view(-1, *[1] * (x.ndim - 1))
+
+
+def hash_uniform(eps: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Numbers (m, *shape), as if uniform on [0, 1), that each row's eps (m,) decides.
+
+    A pure function of the draw, so that a run can be resumed and its rows shared among processes.
+    Source: the 32-bit mixing of Wellons 2018 ("lowbias32") on eps and a counter.
+
+    >>> u = hash_uniform(torch.tensor([0.25, 0.5]), (1000,))
+    >>> bool((u.mean() - 0.5).abs() < 0.02), torch.equal(u[:1], hash_uniform(torch.tensor([0.25]), (1000,)))
+    (True, True)
+    """
+    row = (eps.detach().double() * 2**32).long()[:, None]
+    counter = torch.arange(math.prod(shape), device=eps.device)[None]
+    word = hash32(hash32(row) + counter)
+    return (word.double() / 2**32).to(eps.dtype).clamp(max=1 - 2**-24).view(-1, *shape)
+
+
+def hash32(word: Tensor) -> Tensor:
+    """A permutation of the numbers below 2^32 that leaves no pattern; int64 in, int64 out."""
+    low = 2**32 - 1
+    word = word & low
+    word = ((word ^ (word >> 16)) * 0x7FEB352D) & low
+    word = ((word ^ (word >> 15)) * 0x846CA68B) & low
+    return word ^ (word >> 16)
 
 
 def refuse_batchnorm(critic: nn.Module, penalty: str) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlog1py, xlogy
 
-from .arrays import as_float64, as_kind, rounding
+from ._arrays import as_float64, as_kind, rounding
+from ._quadrature import integral, interval
 from .errors import InputError
-from .quadrature import integral, interval
 
 LogDensity = Callable[[float], float]
 

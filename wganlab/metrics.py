@@ -13,7 +13,7 @@ from scipy.special import rel_entr
 from torch import Tensor, nn
 
 from . import data
-from .arrays import as_float64
+from ._arrays import as_float64
 from .errors import InputError
 from .transport.exact import emd
 from .transport.normals import legs_of_w2

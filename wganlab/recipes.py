@@ -5,7 +5,7 @@ size m belongs to the ``Draw``; the papers' values are named below.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor
@@ -14,6 +14,20 @@ from torch.optim import Adam, Optimizer, RMSprop
 from .constraints import Constraint, GradientPenalty, WeightClipping
 from .errors import InputError
 from .objectives import Objective, hinge, non_saturating, wasserstein
+
+__all__ = [
+    "Recipe",
+    "adam",
+    "dcgan",
+    "gan",
+    "sn_gan",
+    "wgan",
+    "wgan_gp",
+    "wgan_gp_digits",
+    "wgan_gp_resnet",
+    "wgan_gp_toy",
+    "wgan_lp",
+]
 
 MakeOptimizer = Callable[[Iterable[Tensor]], Optimizer]
 
@@ -70,18 +84,15 @@ wgan_gp = Recipe(wasserstein, GradientPenalty(10.0), partial(adam, lr=1e-4, beta
 
 # Gulrajani et al. 2017, CIFAR-10 with residual players, as the authors' gan_cifar_resnet.py has it: LR =
 # 2e-4, beta = (0, 0.9), N_CRITIC = 5, lambda = 10, m = 64. The rate falls to 0 over ITERS = 100,000
-# generator updates: schedules.linear_decay(game, 0, 100_000). Departures: there the generator's batch is 128
+# generator updates: training.linear_decay(game, 0, 100_000). Departures: there the generator's batch is 128
 # (GEN_BS_MULTIPLE = 2), and pixels get uniform noise of 1/128; here z has m rows and data is as it is.
-wgan_gp_resnet = Recipe(
-    wasserstein, GradientPenalty(10.0), partial(adam, lr=2e-4, betas=(0.0, 0.9)), n_critic=5
-)
+wgan_gp_resnet = replace(wgan_gp, optimizer=partial(adam, lr=2e-4, betas=(0.0, 0.9)))
 
 # Ours, for 28x28 digits in a minute on one core, with m = 32. It departs from the paper in
 # three numbers: n_critic 2 for 5, and learning rates 20 (critic) and 10 (generator) times larger.
-wgan_gp_digits = Recipe(
-    wasserstein,
-    GradientPenalty(10.0),
-    partial(adam, lr=2e-3, betas=(0.0, 0.9)),
+wgan_gp_digits = replace(
+    wgan_gp,
+    optimizer=partial(adam, lr=2e-3, betas=(0.0, 0.9)),
     n_critic=2,
     generator_optimizer=partial(adam, lr=1e-3, betas=(0.0, 0.9)),
 )
@@ -89,16 +100,13 @@ wgan_gp_digits = Recipe(
 # Ours, for the toy laws in the plane in half a minute, with m = 128: the weight of the authors'
 # toy script (0.1) and ten times the paper's learning rate. A small weight trains well and
 # measures badly: the critic's estimate is then far from W1.
-wgan_gp_toy = Recipe(wasserstein, GradientPenalty(0.1), partial(adam, lr=1e-3, betas=(0.0, 0.9)), n_critic=5)
+wgan_gp_toy = replace(
+    wgan_gp, constraint=GradientPenalty(0.1), optimizer=partial(adam, lr=1e-3, betas=(0.0, 0.9))
+)
 
 # Petzka et al. 2018 (WGAN-LP): the penalty counts only slopes above 1. All else is kept as in wgan_gp, so
 # that the two differ in one word; the paper's own runs vary lambda.
-wgan_lp = Recipe(
-    wasserstein,
-    GradientPenalty(10.0, one_sided=True),
-    partial(adam, lr=1e-4, betas=(0.0, 0.9)),
-    n_critic=5,
-)
+wgan_lp = replace(wgan_gp, constraint=GradientPenalty(10.0, one_sided=True))
 
 # Miyato et al. 2018: hinge losses (equations 16 and 17) and alpha = 2e-4, beta = (0, 0.9), n_critic = 5, m
 # = 64 (the generator's batch is twice that), as the authors' configuration for CIFAR-10 has it. The

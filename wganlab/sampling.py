@@ -14,6 +14,19 @@ from torch import Tensor
 
 from .errors import InputError
 
+__all__ = [
+    "Draw",
+    "Mixture",
+    "Sampler",
+    "empirical",
+    "grid",
+    "normal",
+    "parallel_line",
+    "ring",
+    "shard",
+    "swiss_roll",
+]
+
 Sampler = Callable[[int, torch.Generator], Tensor]
 
 
@@ -140,35 +153,10 @@ def empirical(rows: Tensor) -> Sampler:
     return sample
 
 
-def spread(eps: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Numbers (m, *shape), as if uniform on [0, 1), that each row's eps (m,) decides.
-
-    For noise of a constraint: a pure function of the draw, so that a run can be resumed and its rows shared
-    among processes. Source: the 32-bit mixing of Wellons 2018 ("lowbias32") on eps and a counter.
-
-    >>> u = spread(torch.tensor([0.25, 0.5]), (1000,))
-    >>> bool((u.mean() - 0.5).abs() < 0.02), torch.equal(u[:1], spread(torch.tensor([0.25]), (1000,)))
-    (True, True)
-    """
-    row = (eps.detach().double() * 2**32).long()[:, None]
-    counter = torch.arange(math.prod(shape), device=eps.device)[None]
-    word = mixed(mixed(row) + counter)
-    return (word.double() / 2**32).to(eps.dtype).clamp(max=1 - 2**-24).view(-1, *shape)
-
-
-def mixed(word: Tensor) -> Tensor:
-    """A permutation of the numbers below 2^32 that leaves no pattern; int64 in, int64 out."""
-    low = 2**32 - 1
-    word = word & low
-    word = ((word ^ (word >> 16)) * 0x7FEB352D) & low
-    word = ((word ^ (word >> 15)) * 0x846CA68B) & low
-    return word ^ (word >> 16)
-
-
-def share(m: int, rank: int, world: int) -> slice:
+def shard(m: int, rank: int, world: int) -> slice:
     """The rows of a joint batch of m that are ``rank``'s: consecutive, and all ranks' numbers within 1.
 
-    >>> [share(8, rank, 3) for rank in range(3)]
+    >>> [shard(8, rank, 3) for rank in range(3)]
     [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
     """
     return slice(rank * m // world, (rank + 1) * m // world)
@@ -180,7 +168,7 @@ class Draw:
     ``draw(step, t)`` gives ``x`` (m, ...), ``z`` (m, ...) and ``eps`` (m,), uniform on [0, 1), for
     critic update t of turn ``step``; ``draw.latent(step)`` gives ``z`` for the generator's update.
     ``real`` and ``prior`` are samplers; a tensor stands for ``empirical`` of it. With ``world`` > 1,
-    rank r gets its ``share`` of the rows of the one joint batch of m. The numbers differ between CPU and
+    rank r gets its ``shard`` of the rows of the one joint batch of m. The numbers differ between CPU and
     CUDA.
 
     Raises ``InputError`` for m < 1, m < ``world``, a rank outside 0..world-1, a negative seed, m larger than
@@ -214,7 +202,7 @@ class Draw:
         self.real, self.prior = (
             empirical(law.to(self.device)) if torch.is_tensor(law) else law for law in (real, prior)
         )
-        self.rows = share(m, rank, world)
+        self.rows = shard(m, rank, world)
         # Of the joint batch, so that all ranks refuse what one would.
         for name, batch in zip(("real", "prior", "eps"), self.joint(0, 0), strict=True):
             if len(batch) != m:
@@ -227,7 +215,7 @@ class Draw:
         (word,) = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint64)
         return torch.Generator(self.device).manual_seed(int(word))
 
-    def __call__(self, step: int, t: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, step: int, t: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         x, z, eps = self.joint(step, t)
         return x[self.rows], z[self.rows], eps[self.rows]
 

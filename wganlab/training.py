@@ -1,7 +1,8 @@
 """Algorithm 1 of GAN, WGAN and WGAN-GP, written once.
 
-``train`` is a generator: it yields after each update of the generator, and whatever a reader
-wants to do between updates (plot, save, stop) is the body of the reader's own loop:
+``algorithm_1`` is the loop, ``Game`` its two updates, each a gradient (which moves nothing) and a
+step that applies it. ``train`` plays a game and ``fit`` trains a critic alone, the inner loop. Both are
+generators: what a reader wants to do between updates (plot, save, stop) is the body of his own loop:
 
 >>> from wganlab import networks, recipes, sampling
 >>> _ = torch.manual_seed(0)
@@ -14,7 +15,7 @@ wants to do between updates (plot, save, stop) is the body of the reader's own l
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +25,21 @@ from torch.optim import Optimizer
 from .errors import DivergenceError, InputError
 from .recipes import MakeOptimizer, Recipe
 from .sampling import Draw
+
+__all__ = [
+    "Average",
+    "Game",
+    "Step",
+    "apply_gradient",
+    "critic_gradient",
+    "descend",
+    "device",
+    "fit",
+    "linear_decay",
+    "train",
+]
+
+Gradient = Sequence[Tensor]  # one tensor for each trainable weight, in the optimizer's order
 
 
 def identity(value):
@@ -37,72 +53,110 @@ def device() -> torch.device:
 
 
 class Step(NamedTuple):
-    """What one turn of the outer loop reports; the losses are tensors of shape ().
+    """What one turn of a loop reports; the losses are tensors of shape ().
 
-    ``index`` counts generator updates from 1. ``critic_loss`` and ``penalty`` are those of the
-    last critic update; minus the critic's loss is its estimate of W1.
+    ``train``: ``index`` counts generator updates from 1, ``critic_loss`` and ``penalty`` are those of the
+    last critic update. ``fit``: ``index`` counts critic updates, and ``generator_loss`` is None. Minus the
+    critic's loss is its estimate of W1.
     """
 
     index: int
     critic_loss: Tensor
     penalty: Tensor
-    generator_loss: Tensor
+    generator_loss: Tensor | None = None
 
 
 def descend(loss: Tensor, optimizer: Optimizer, mean: Callable = identity) -> None:
     """One step of ``optimizer`` down the gradient of ``loss`` in that player's weights only.
 
-    ``mean`` maps the list of gradients to the list that is used; with several processes it
-    averages over them.
+    ``mean`` as in ``apply_gradient``.
 
     >>> weight = nn.Parameter(torch.tensor(3.0))
     >>> descend(weight.square(), torch.optim.SGD([weight], lr=0.5))
     >>> weight.item()  # 3 - 0.5 * 6
     0.0
     """
-    follow(torch.autograd.grad(loss, weights_of(optimizer)), optimizer, mean)
+    apply_gradient(torch.autograd.grad(loss, parameters_of(optimizer)), optimizer, mean)
 
 
-def follow(gradients: Iterable[Tensor], optimizer: Optimizer, mean: Callable = identity) -> None:
-    """One step of ``optimizer`` down ``mean`` of the ``gradients``, which stand in its weights' order.
+def apply_gradient(gradient: Gradient, optimizer: Optimizer, mean: Callable = identity) -> None:
+    """One step of ``optimizer`` down ``mean`` of the ``gradient``, which stands in its weights' order.
+
+    ``mean`` maps the list of gradients to the list that is used; with several processes it averages over
+    them.
 
     >>> weight = nn.Parameter(torch.tensor(3.0))
-    >>> follow([torch.tensor(6.0)], torch.optim.SGD([weight], lr=0.5))
+    >>> apply_gradient([torch.tensor(6.0)], torch.optim.SGD([weight], lr=0.5))
     >>> weight.item()
     0.0
     """
-    for weight, gradient in zip(weights_of(optimizer), mean(gradients), strict=True):
-        laid_out = gradient.stride() == weight.stride()  # on a CPU, fused optimizers read without asking
-        weight.grad = gradient if laid_out else torch.empty_like(weight).copy_(gradient)
+    for weight, part in zip(parameters_of(optimizer), mean(gradient), strict=True):
+        laid_out = part.stride() == weight.stride()  # on a CPU, fused optimizers read without asking
+        weight.grad = part if laid_out else torch.empty_like(weight).copy_(part)
     optimizer.step()
 
 
-def trained(player: nn.Module) -> list[Tensor]:
+def trainable(player: nn.Module) -> list[Tensor]:
     """The weights of a player that are not frozen."""
     return [weight for weight in player.parameters() if weight.requires_grad]
 
 
 def optimizer_for(name: str, player: nn.Module, make_optimizer: MakeOptimizer) -> Optimizer:
-    """A player's optimizer; raises ``InputError`` for numbers that it refuses, such as a negative rate."""
+    """A player's optimizer; raises ``InputError`` for no weights and numbers that it refuses."""
+    if not trainable(player):
+        raise InputError(f"The {name} has no weights to train. Give it at least one layer.")
     try:
-        return make_optimizer(trained(player))
+        return make_optimizer(trainable(player))
     except ValueError as error:
         raise InputError(
             f"The {name}'s optimizer cannot be made: {error}. Change that number in the recipe."
         ) from error
 
 
-def weights_of(optimizer: Optimizer) -> list[Tensor]:
+def parameters_of(optimizer: Optimizer) -> list[Tensor]:
     """The weights that an optimizer moves, in its order."""
     return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def critic_gradient(
+    critic: nn.Module, recipe: Recipe, x: Tensor, x_fake: Tensor, eps: Tensor
+) -> tuple[Tensor, Tensor, Gradient]:
+    """WGAN line 5, WGAN-GP lines 6-8: the critic's loss, its penalty, and the gradient of their sum.
+
+    x and x_fake are batches (m, ...), eps is (m,); the losses have shape (), and the gradient has one tensor
+    for each trainable weight. Nothing moves. Raises ``InputError`` if the critic does not give one score a
+    row, and what the recipe's constraint raises.
+
+    >>> from wganlab import recipes
+    >>> critic = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Flatten(0))
+    >>> critic[0].weight.data.fill_(3.0).item()
+    3.0
+    >>> ones, zeros = torch.ones(4, 1), torch.zeros(4, 1)
+    >>> loss, penalty, (gradient,) = critic_gradient(critic, recipes.wgan_gp, ones, zeros, torch.rand(4))
+    >>> loss.item(), penalty.item(), gradient.item()  # 0 - 3, 10 (3 - 1)^2, -1 + 20 (3 - 1)
+    (-3.0, 40.0, 39.0)
+    """
+    f_x, f_gz = scores(critic, x), scores(critic, x_fake)
+    loss = recipe.objective.critic(f_x, f_gz)
+    penalty = recipe.constraint.penalty(critic, x, x_fake, eps)
+    gradient = torch.autograd.grad(loss + penalty, trainable(critic))
+    return loss.detach(), penalty.detach(), gradient
 
 
 class Game:
     """Two players, the recipe they play by, their optimizers, and the number of turns so far.
 
     ``generator`` maps (m, latent) to (m, ...), ``critic`` maps that to scores (m,). The players
-    stay on the device they are on. Raises ``InputError`` if the recipe's constraint cannot work
-    with the critic, or a player has no weights.
+    stay on the device they are on. The two gradients move nothing, the two steps apply them; an
+    acceleration is a copy of a game with one of the four exchanged. ``mean`` as in ``apply_gradient``.
+    Raises ``InputError`` if the recipe's constraint cannot work with the critic, or a player has no weights.
+
+    >>> from wganlab import networks, recipes
+    >>> game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan)
+    >>> x, z, eps = torch.ones(4, 2), torch.zeros(4, 2), torch.rand(4)
+    >>> loss, penalty, gradient = game.critic_gradient(x, z, eps)
+    >>> len(gradient), penalty.item()  # four matrices and four biases; no penalty
+    (8, 0.0)
     """
 
     def __init__(
@@ -111,34 +165,38 @@ class Game:
         critic: nn.Module,
         recipe: Recipe,
         *,
-        mean: Callable[[Iterable[Tensor]], Iterable[Tensor]] = identity,
+        mean: Callable[[Gradient], Gradient] = identity,
     ):
-        for name, player in (("generator", generator), ("critic", critic)):
-            if not trained(player):
-                raise InputError(f"The {name} has no weights to train. Give it at least one layer.")
         recipe.constraint.check(critic)
         self.generator, self.critic, self.recipe, self.mean = generator, critic, recipe, mean
-        self.critic_optimizer = optimizer_for("critic", critic, recipe.optimizer)
         make_optimizer = recipe.generator_optimizer or recipe.optimizer
         self.generator_optimizer = optimizer_for("generator", generator, make_optimizer)
+        self.critic_optimizer = optimizer_for("critic", critic, recipe.optimizer)
         self.step = 0
 
-    def critic_step(self, x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
-        """Lines 5-7 of WGAN, 5-9 of WGAN-GP: one update of the critic; its loss and penalty."""
+    def critic_gradient(self, x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Gradient]:
+        """WGAN line 5, WGAN-GP lines 5-8: the critic's loss, its penalty, the gradient of their sum."""
         with torch.no_grad():  # the critic's loss is not differentiated in the generator
             x_fake = self.generator(z)
-        f_x, f_gz = scores(self.critic, x), scores(self.critic, x_fake)
-        loss = self.recipe.objective.critic(f_x, f_gz)
-        penalty = self.recipe.constraint.penalty(self.critic, x, x_fake, eps)
-        descend(loss + penalty, self.critic_optimizer, self.mean)
-        self.recipe.constraint.project(self.critic)
-        return loss.detach(), penalty.detach()
+        return critic_gradient(self.critic, self.recipe, x, x_fake, eps)
+
+    def generator_gradient(self, z: Tensor) -> tuple[Tensor, Gradient]:
+        """WGAN line 10, the gradient in WGAN-GP line 12: the generator's loss and its gradient."""
+        loss = self.recipe.objective.generator(scores(self.critic, self.generator(z)))
+        return loss.detach(), torch.autograd.grad(loss, trainable(self.generator))
+
+    def critic_step(self, x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        """One update of the critic; its loss and its penalty before it."""
+        loss, penalty, gradient = self.critic_gradient(x, z, eps)  # WGAN 5, WGAN-GP 5-8
+        apply_gradient(gradient, self.critic_optimizer, self.mean)  # 6, 9
+        self.recipe.constraint.project(self.critic)  # 7, none
+        return loss, penalty
 
     def generator_step(self, z: Tensor) -> Tensor:
-        """Lines 10-11 of WGAN, 12 of WGAN-GP: one update of the generator; its loss."""
-        loss = self.recipe.objective.generator(scores(self.critic, self.generator(z)))
-        descend(loss, self.generator_optimizer, self.mean)
-        return loss.detach()
+        """One update of the generator; its loss before it."""
+        loss, gradient = self.generator_gradient(z)  # WGAN 10, WGAN-GP 12
+        apply_gradient(gradient, self.generator_optimizer, self.mean)  # 11, 12
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, besides the draw."""
@@ -159,6 +217,17 @@ class Game:
         self.step = state["step"]
 
 
+class LoneCritic(Game):
+    """A game against fixed distributions: its generator is the identity, so that its z are the fakes."""
+
+    def __init__(self, critic: nn.Module, recipe: Recipe):
+        recipe.constraint.check(critic)
+        self.generator, self.critic, self.recipe, self.mean = nn.Identity(), critic, recipe, identity
+        self.generator_optimizer = None  # nothing to move
+        self.critic_optimizer = optimizer_for("critic", critic, recipe.optimizer)
+        self.step = 0
+
+
 def scores(critic: nn.Module, x: Tensor) -> Tensor:
     """f(x) of shape (m,); raises ``InputError`` if the critic gives another shape."""
     return check_scores(critic(x), len(x))
@@ -175,60 +244,155 @@ def check_scores(f: Tensor, m: int) -> Tensor:
     return f
 
 
+Acceleration = Callable[[Game], Game]
+
+
 def train(
     game: Game,
     draw: Draw,
     until: int,
     *,
-    accelerate: Callable[[Callable], Callable] = identity,
+    accelerate: Acceleration = identity,
     check_every: int = 1,
 ) -> Iterator[Step]:
     """Algorithm 1, from ``game.step`` to ``until``: yields a ``Step`` after each generator update.
 
     ``draw(step, t)`` gives x, z, eps and ``draw.latent(step)`` gives z, so that a run is
     decided by the players' weights and the draw alone: a run that was stopped, saved, loaded and
-    continued equals the uninterrupted one. ``accelerate`` is applied to each of the two steps
-    once, before the first turn; what it returns is called in their place.
+    continued equals the uninterrupted one. ``accelerate`` makes of the game a copy that shares its players
+    and optimizers and takes the same steps in another way; it is called once, before the first turn.
 
     Raises ``DivergenceError``, which names the first turn whose losses are not finite, and
     ``InputError`` for an ``until`` that is not a whole number >= 0, or a ``check_every`` below 1. The
     losses are looked at every ``check_every`` turns: on a GPU each look waits for the device.
-    Source: Arjovsky et al. 2017, Algorithm 1 (line numbers below); Gulrajani et al. 2017,
-    Algorithm 1; Goodfellow et al. 2014, Algorithm 1.
+    Source: see ``algorithm_1``.
     """
+    check_until("train", "generator", until)
+    return stop_at_nan(algorithm_1(game, draw, until, accelerate(game)), until, check_every)
+
+
+def algorithm_1(game: Game, draw: Draw, until: int, play: Game) -> Iterator[Step]:
+    """The outer loop; ``play`` is the game or a faster copy of it.
+
+    Source: Arjovsky et al. 2017, Algorithm 1, and Gulrajani et al. 2017, Algorithm 1, whose line numbers
+    stand beside the statements; Goodfellow et al. 2014, Algorithm 1, has the same loop.
+    """
+    while game.step < until:  #                                     WGAN 1      WGAN-GP 1
+        for t in range(game.recipe.n_critic):  #                         2              2
+            x, z, eps = draw(game.step, t)  #                            3-4            3-4
+            critic_loss, penalty = play.critic_step(x, z, eps)  #        5-7            5-9
+        z = draw.latent(game.step)  #                                    9              11
+        generator_loss = play.generator_step(z)  #                       10-11          12
+        game.step += 1
+        yield Step(game.step, critic_loss, penalty, generator_loss)
+
+
+def fit(
+    critic: nn.Module,
+    draw: Callable[[int], tuple[Tensor, Tensor, Tensor]],
+    recipe: Recipe,
+    until: int,
+    *,
+    rate: Callable[[int], float] | None = None,
+    accelerate: Acceleration = identity,
+) -> Iterator[Step]:
+    """A critic alone against fixed distributions, lines 2 to 8 of Algorithm 1: a ``Step`` after each update.
+
+    ``draw(step)`` gives x, x_fake and eps of update ``step`` = 0, 1, ...; a ``Draw`` of the two distributions
+    does. ``rate(step)`` is the share of the recipe's learning rate that the update takes, all of it by
+    default. The optimizer starts anew with each call. Raises as ``train`` and ``Game`` do.
+    Source: Arjovsky et al. 2017, Algorithm 1, lines 2-8; Gulrajani et al. 2017, Algorithm 1, lines 2-10.
+
+    >>> from wganlab import recipes, sampling
+    >>> critic = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+    >>> lines = sampling.Draw(sampling.parallel_line(0.0), sampling.parallel_line(1.0), 64)
+    >>> for step in fit(critic, lines, recipes.wgan, until=500):
+    ...     estimate = -step.critic_loss
+    >>> step.index, bool(critic[0].weight[0, 0] == -torch.tensor(0.01))  # as steep as the clip allows
+    (500, True)
+    """
+    check_until("fit", "critic", until)
+    return stop_at_nan(inner_loop(LoneCritic(critic, recipe), draw, until, rate, accelerate), until)
+
+
+def inner_loop(game: Game, draw: Callable, until: int, rate: Callable | None, accelerate: Acceleration):
+    """The loop of ``fit``."""
+    play = accelerate(game)
+    for step in range(until):  #                                    WGAN 2      WGAN-GP 2
+        if rate is not None:
+            set_rate(game.critic_optimizer, rate(step))
+        x, x_fake, eps = draw(step)  #                                   3-4            3-5
+        critic_loss, penalty = play.critic_step(x, x_fake, eps)  #       5-7            6-9
+        yield Step(step + 1, critic_loss, penalty)
+
+
+def set_rate(optimizer: Optimizer, share: float) -> None:
+    """Set the learning rate to a share of the one that the recipe gave."""
+    for group in optimizer.param_groups:
+        group["lr"] = share * optimizer.defaults["lr"]  # defaults are never loaded nor changed
+
+
+def linear_decay(game: Game, start: int, until: int) -> None:
+    r"""Set each rate to :math:`\text{lr}\,\min(1, (\text{until} - t) / (\text{until} - \text{start}))`.
+
+    t is ``game.step`` and lr the recipe's rate; from turn ``until`` on the rate is 0. Call it
+    before ``train`` and after each turn. Nothing is remembered, so a resumed run has the same rates. Raises
+    ``InputError`` unless 0 <= start < until.
+    Source: Gulrajani et al. 2017, CIFAR-10 with residual players: start 0, until 100,000.
+
+    >>> from wganlab import networks, recipes
+    >>> game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan_gp_resnet)
+    >>> game.step = 75_000
+    >>> linear_decay(game, 0, 100_000)
+    >>> game.critic_optimizer.param_groups[0]["lr"]  # a quarter of 2e-4
+    5e-05
+    """
+    if not 0 <= start < until:
+        raise InputError(f"linear_decay needs 0 <= start < until, got start {start} and until {until}.")
+    share = min(1.0, max(0.0, (until - game.step) / (until - start)))
+    for optimizer in (game.critic_optimizer, game.generator_optimizer):
+        set_rate(optimizer, share)
+
+
+def check_until(loop: str, player: str, until: int) -> None:
+    """Raise ``InputError`` unless ``until`` is a whole number >= 0."""
     if not isinstance(until, int) or until < 0:
-        raise InputError(f"train runs until a number of generator updates >= 0, got {until!r}.")
+        raise InputError(f"{loop} runs until a number of {player} updates >= 0, got {until!r}.")
+
+
+def stop_at_nan(steps: Iterator[Step], until: int, check_every: int = 1) -> Iterator[Step]:
+    """The same steps, their losses looked at every ``check_every``: raises ``DivergenceError``."""
     if not isinstance(check_every, int) or check_every < 1:
         raise InputError(f"train looks at the losses every check_every >= 1 turns, got {check_every!r}.")
-    critic_step, generator_step = accelerate(game.critic_step), accelerate(game.generator_step)
-    unseen: list[Step] = []
-    while game.step < until:  # line 1
-        for t in range(game.recipe.n_critic):  # 2
-            x, z, eps = draw(game.step, t)  # 3-4
-            critic_loss, penalty = critic_step(x, z, eps)  # 5-7
-        z = draw.latent(game.step)  # 9
-        generator_loss = generator_step(z)  # 10-11
-        game.step += 1
-        step = Step(game.step, critic_loss, penalty, generator_loss)
-        unseen.append(step)
-        if len(unseen) == check_every or game.step == until:
-            check_finite(*unseen)
-            unseen.clear()
-        yield step
+
+    def watched() -> Iterator[Step]:
+        unseen: list[Step] = []
+        for step in steps:
+            unseen.append(step)
+            if len(unseen) == check_every or step.index == until:
+                check_finite(*unseen)
+                unseen.clear()
+            yield step
+
+    return watched()
 
 
 def check_finite(*steps: Step) -> None:
     """Raise ``DivergenceError`` if a loss of one of the ``steps`` is not finite; it names the first."""
-    finite = torch.stack([step.critic_loss + step.penalty + step.generator_loss for step in steps]).isfinite()
+    finite = torch.stack([sum(losses_of(step).values()) for step in steps]).isfinite()
     if not finite.all():
         step = steps[finite.tolist().index(False)]
-        losses = ", ".join(
-            f"{name.replace('_', ' ')} {getattr(step, name).item():g}" for name in step._fields[1:]
-        )
+        losses = ", ".join(f"{name} {loss.item():g}" for name, loss in losses_of(step).items())
         raise DivergenceError(
             f"Training diverged at step {step.index}: {losses}. The last checkpoint is untouched. "
             f"Look for non-finite data, a learning rate that is too high, or a missing constraint."
         )
+
+
+def losses_of(step: Step) -> dict[str, Tensor]:
+    """The losses of a step by their names."""
+    losses = {name.replace("_", " "): getattr(step, name) for name in step._fields[1:]}
+    return {name: loss for name, loss in losses.items() if loss is not None}
 
 
 class Average:

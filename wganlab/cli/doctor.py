@@ -5,6 +5,7 @@ import importlib
 import json
 import locale
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -71,10 +72,43 @@ def tried(name: str, look: Callable[[], str], required: bool) -> Finding:
         return Finding(name, False, " ".join(f"{type(error).__name__}: {error}".split()), required)
 
 
+def describe() -> dict[str, Any]:
+    """What this machine offers, in plain types: versions, threads, compiler, CUDA devices."""
+    import torch
+
+    from ..engine.compiled import compiler
+    from ..engine.cost import cores
+
+    devices = [
+        {
+            "name": (found := torch.cuda.get_device_properties(k)).name,
+            "memory_gib": round(found.total_memory / 2**30, 1),
+            "capability": f"{found.major}.{found.minor}",
+        }
+        for k in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    ]
+    distributed = torch.distributed.is_available()
+    return {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "compiler": compiler(),
+        "cuda": devices,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "distributed": [
+            name
+            for name in ("gloo", "nccl", "mpi")
+            if distributed and getattr(torch.distributed, f"is_{name}_available")()
+        ],
+    }
+
+
 def devices() -> str:
     """The device that training will use, and all GPUs."""
-    from ..accelerate import describe
-
     found = describe()
     gpus = [f"{gpu['name']}, {gpu['memory_gib']} GiB" for gpu in found["cuda"]]
     return f"{'; '.join(gpus) or 'no CUDA device: training uses the CPU'} ({found['system']}, {found['cpu']})"
@@ -84,7 +118,7 @@ def threads() -> str:
     """How many threads PyTorch would take, and how many cores there are."""
     import torch
 
-    from ..accelerate import cores
+    from ..engine.cost import cores
 
     return f"{torch.get_num_threads()} of PyTorch, {cores()} cores"
 
@@ -119,7 +153,7 @@ def cache() -> str:
 
 def compiler() -> str:
     """The C++ compiler that ``--accelerate compile`` calls."""
-    from ..accelerate import compiler as find
+    from ..engine.compiled import compiler as find
 
     found = find()
     if found is None:
@@ -129,8 +163,6 @@ def compiler() -> str:
 
 def distributed() -> str:
     """How several processes would meet, and who starts them."""
-    from ..accelerate import describe
-
     here = Path(sys.executable).with_name("torchrun")
     torchrun = str(here) if here.exists() else shutil.which("torchrun")
     backends = ", ".join(describe()["distributed"]) or "no backend"
@@ -147,7 +179,7 @@ def same_update() -> str:
     import torch
 
     from .. import networks, recipes, sampling
-    from ..fast import fast
+    from ..engine import fast
     from ..training import Game, identity
 
     began, weights = time.monotonic(), []
@@ -156,7 +188,7 @@ def same_update() -> str:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             game = Game(networks.mlp(2, 2).double(), networks.mlp(2, 1).double(), recipes.wgan_gp)
-        speed(game.critic_step)(*(part.double() for part in batch))
+        speed(game).critic_step(*(part.double() for part in batch))
         weights.append(torch.cat([weight.detach().flatten() for weight in game.critic.parameters()]))
     off = (weights[0] - weights[1]).abs().max().item()
     if not off <= 1e-9:

@@ -4,8 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from .._files import write_atomically
 from ..errors import CheckpointError
-from ..files import write_atomically
 from ..training import Step
 
 COLUMNS = "step,seconds,critic_loss,penalty,generator_loss,estimate"

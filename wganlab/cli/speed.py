@@ -1,14 +1,12 @@
-"""Where a run computes and how fast: device, threads, precision, and the decorator of its steps."""
+"""Where a run computes and how fast: device, threads, precision, and the acceleration."""
 
 import os
-from collections.abc import Callable
 
 import torch
 
-from ..accelerate import autocast, chain, compiled, graphed, threads_for
+from ..engine import autocast, chain, compiled, fast, graphed, threads_for
 from ..errors import InputError
-from ..fast import fast
-from ..training import Game, identity
+from ..training import Acceleration, Game, identity
 
 
 def check_device(name: str) -> None:
@@ -36,8 +34,8 @@ def set_precision(name: str) -> None:
     torch.backends.cudnn.allow_tf32 = name == "tf32"
 
 
-def accelerator(name: str, precision: str, place: torch.device) -> Callable:
-    """The decorator of that name for ``train(accelerate=)``; raises ``InputError`` for one that cannot be."""
+def accelerator(name: str, precision: str, place: torch.device) -> Acceleration:
+    """The acceleration of that name; raises ``InputError`` for one that cannot be."""
     if name == "graph" and place.type != "cuda":
         raise InputError(f"--accelerate graph needs a CUDA device, and this run is on {place}. Use fast.")
     if name == "auto":

@@ -12,9 +12,9 @@ import torch
 from tqdm import tqdm
 
 from .. import checkpoints, objectives, sampling
-from ..parallel import Ranks, join
-from ..schedules import linear_decay
-from ..training import Average, Game, Step, train
+from ..engine import chain
+from ..engine.ranks import Ranks, join
+from ..training import Average, Game, Step, linear_decay, train
 from .about import CHECKPOINT, check_free, confirm, settle
 from .log import Log
 from .output import mention
@@ -85,14 +85,14 @@ def prepare(options: argparse.Namespace, ranks: Ranks) -> tuple[Run, bool]:
     m, place = about["batch"], ranks.device
     set_precision(about["precision"])
     torch.set_flush_denormal(True)
-    step = accelerator(about["accelerate"], about["precision"], place)
+    speed = accelerator(about["accelerate"], about["precision"], place)
     game, average = set_up(about, place, mean=ranks.mean(m), share=lambda one: ranks.share_batchnorm(one, m))
     set_threads(options.threads, game, m, place)
     x = real(about, download=options.download)
     confirm(path, about, described(x))
     prior = sampling.normal(SETUPS[about["data"]].latent)
     draw = sampling.Draw(x, prior, m, seed=about["seed"], device=place, rank=ranks.rank, world=ranks.world)
-    return Run(path, about, game, average, draw, lambda one: ranks.shared(step(one)), ranks), resumed
+    return Run(path, about, game, average, draw, chain(speed, ranks.average_losses), ranks), resumed
 
 
 def loop(one: Run, every: int, stop: Stop) -> int:

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from .._files import flush_folder
 from ..errors import DataError
-from ..files import flush_folder
 from .web import CHUNK, Fault, Terms, body
 
 SPARE = 1 << 17  # bytes of headers, redirects and packing that may come above a file's own

@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csc_array, csr_array, diags_array, eye_array, kron, vstack
 from scipy.sparse.linalg import splu
 
-from ..arrays import as_float64
+from .._arrays import as_float64
+from .._quadrature import integral, interval
 from ..errors import InputError, SolverError
-from ..quadrature import integral, interval
 
 Function = Callable[[float], float]
 NODES = cache(np.polynomial.legendre.leggauss)  # at about 0.3 seconds for 1000

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from ..arrays import as_float64
+from .._arrays import as_float64
 from ..errors import InputError, SolverError
 from .exact import (
     TOLERANCE,

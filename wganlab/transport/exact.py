@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
-from ..arrays import as_float64, as_kind, rounding
+from .._arrays import as_float64, as_kind, rounding
 from ..errors import InputError, SolverError
 
 TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost

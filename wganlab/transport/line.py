@@ -6,7 +6,7 @@ import sys
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import as_float64, as_kind
+from .._arrays import as_float64, as_kind
 from ..errors import InputError
 from .exact import as_power, both_masses
 

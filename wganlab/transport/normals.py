@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import as_float64
+from .._arrays import as_float64
 from ..errors import InputError
 
 

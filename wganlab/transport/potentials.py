@@ -5,7 +5,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import csgraph_from_dense, floyd_warshall
 
-from ..arrays import as_float64, as_kind
+from .._arrays import as_float64, as_kind
 from ..errors import InputError
 from .exact import as_points, both_masses, check_size, emd, ground_cost, unit_of
 

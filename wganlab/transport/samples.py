@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..arrays import as_float64
+from .._arrays import as_float64
+from .._quadrature import integral, interval
 from ..errors import InputError
-from ..quadrature import integral, interval
 from .exact import as_points, emd
 from .line import wasserstein_1d
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from ..arrays import as_float64
+from .._arrays import as_float64
 from ..errors import InputError
 from .exact import as_points, as_power
 from .line import wasserstein_1d

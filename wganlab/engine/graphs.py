@@ -2,11 +2,10 @@
 
 Small networks leave a GPU waiting for Python, which launches some hundred kernels a step. A graph holds the
 kernels of a step, their order and the addresses they read and write; replaying it costs one launch. All
-that needs a device stands in ``Tape``; the rest is proved on a CPU, with a tape that runs the step again.
+that needs a device stands in ``CudaGraph``; the rest is proved on a CPU, with one that runs the step again.
 """
 
-import functools
-import inspect
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,37 +13,18 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from .errors import InputError
-from .training import Game
+from ..errors import InputError
+from ..training import Game
 
-WARM = 3  # ordinary steps before a graph is recorded: they make the optimizer's state and choose kernels
-
-
-def game_of(step: Callable) -> Game:
-    """The game whose step this is, through wrappers made with ``functools.wraps``; raises ``InputError``."""
-    method = inspect.unwrap(step, stop=inspect.ismethod)  # a method's function may itself be wrapped
-    owner = getattr(method, "__self__", None)
-    game = getattr(owner, "game", owner)  # fast's steps belong to an object that holds the game
-    if not isinstance(game, Game):
-        raise InputError(
-            f"An acceleration takes game.critic_step or game.generator_step, or a wrapper that names it by "
-            f"functools.wraps, but got {step!r}."
-        )
-    return game
+WARMUP = 3  # ordinary steps before a graph is recorded: they make the optimizer's state and choose kernels
 
 
-def optimizer_of(step: Callable) -> Optimizer:
-    """The optimizer that this step moves."""
-    game = game_of(step)
-    return game.critic_optimizer if step.__name__ == "critic_step" else game.generator_optimizer
-
-
-class Tape:
-    """The calls that need a CUDA device, and nothing else; one tape holds one graph."""
+class CudaGraph:
+    """The calls that need a CUDA device, and nothing else; one object holds one graph."""
 
     device = "cuda"
 
-    def aside(self, run: Callable) -> tuple[Tensor, ...]:
+    def on_side_stream(self, run: Callable) -> tuple[Tensor, ...]:
         """``run()`` on a stream of its own, as PyTorch asks for before a recording."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -64,8 +44,8 @@ class Tape:
         self.graph.replay()
 
 
-def graphed(step: Callable, *, tape: Callable[[], Tape] = Tape) -> Callable:
-    """The step as a CUDA graph: 3 ordinary steps, then a recording that is replayed.
+def graphed(game: Game, *, graph: Callable[[], "CudaGraph"] = CudaGraph) -> Game:
+    """The game with each step as a CUDA graph: 3 ordinary steps, then a recording that is replayed.
 
     For ``train(..., accelerate=graphed)``, or in a ``chain`` behind what changes the step. Every call is one
     update, the results are new tensors, and nothing is stored in the game: its state can be saved, loaded and
@@ -76,18 +56,25 @@ def graphed(step: Callable, *, tape: Callable[[], Tape] = Tape) -> Callable:
     steps and a new recording follow. A learning rate that changes becomes a number on the device, which the
     graph reads as float32; until then a graph and the plain step agree bit for bit. A step must not ask
     for a tensor's value (``item``, a branch on it), and ``mean`` must stay on the device (NCCL, not gloo).
-    Raises ``InputError`` where recording fails, and for what is not a game's step.
+    Raises ``InputError`` where recording fails.
+
+    >>> from wganlab import networks, recipes
+    >>> game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan)
+    >>> graphed(game).generator_step(torch.zeros(4, 2)).shape  # on a CPU the plain step
+    torch.Size([])
     """
-    return functools.wraps(step)(Graphed(step, tape))
+    twin = copy.copy(game)
+    twin.critic_step = GraphedStep(game.critic_step, game, game.critic_optimizer, graph)
+    twin.generator_step = GraphedStep(game.generator_step, game, game.generator_optimizer, graph)
+    return twin
 
 
-class Graphed:
+class GraphedStep:
     """One step, its static inputs and outputs, and the recording if there is one."""
 
-    def __init__(self, step: Callable, make_tape: Callable[[], Tape]):
-        self.step, self.make_tape = step, make_tape
-        self.game, self.optimizer = game_of(step), optimizer_of(step)
-        self.tape, self.warm, self.rates = None, 0, None
+    def __init__(self, step: Callable, game: Game, optimizer: Optimizer, new_graph: Callable):
+        self.step, self.game, self.optimizer, self.new_graph = step, game, optimizer, new_graph
+        self.graph, self.warmed, self.rates = None, 0, None
         players = (self.game.generator, self.game.critic)  # listed once: walking through them takes longer
         self.modules = [module for player in players for module in player.modules()]  # than a replay
         self.tensors = [part for player in players for part in (*player.parameters(), *player.buffers())]
@@ -96,25 +83,25 @@ class Graphed:
     def __call__(self, *batch: Tensor) -> Tensor | tuple[Tensor, ...]:
         if not self.fits(batch):
             return self.step(*batch)
-        if self.tape and self.known != self.state():
-            self.tape, self.warm = None, 0
+        if self.graph and self.known != self.state():
+            self.graph, self.warmed = None, 0
             if self.lr != self.current_rates():
                 self.rates = [batch[0].new_tensor(lr, dtype=torch.float32) for lr in self.current_rates()]
-        if not self.tape and self.warm < WARM:
-            self.warm += 1
-            return copied(self.make_tape().aside(lambda: self.step(*batch)))
-        if not self.tape:
+        if not self.graph and self.warmed < WARMUP:
+            self.warmed += 1
+            return cloned(self.new_graph().on_side_stream(lambda: self.step(*batch)))
+        if not self.graph:
             self.record(batch)
         for static, value in zip(self.inputs, batch, strict=True):
             static.copy_(value)
         for rate, lr in zip(self.rates or [], self.current_rates(), strict=bool(self.rates)):
             rate.fill_(lr)
-        self.tape.play()
-        return copied(self.outputs)
+        self.graph.play()
+        return cloned(self.outputs)
 
     def fits(self, batch: tuple[Tensor, ...]) -> bool:
-        """Whether the batch is on the tape's device and of the first batch's shapes and types."""
-        if any(value.device.type != self.make_tape.device for value in batch):
+        """Whether the batch is on the graph's device and of the first batch's shapes and types."""
+        if any(value.device.type != self.new_graph.device for value in batch):
             return False
         self.inputs = self.inputs or [torch.empty_like(value) for value in batch]
         return all(
@@ -124,17 +111,17 @@ class Graphed:
 
     def record(self, batch: tuple[Tensor, ...]) -> None:
         """Record the step on the static inputs; no weight moves."""
-        tape = self.make_tape()
-        with recordable(self.optimizer, self.rates):
+        graph = self.new_graph()
+        with capturable(self.optimizer, self.rates):
             try:
-                self.outputs = tape.record(lambda: self.step(*self.inputs))
+                self.outputs = graph.record(lambda: self.step(*self.inputs))
             except RuntimeError as error:
                 reason = str(error).strip().splitlines()[0]
                 raise InputError(
                     f"graphed could not record {self.step.__name__}: {reason}. A step must not ask for a "
                     f"tensor's value (item, a branch on it) nor leave the device; train without graphed."
                 ) from error
-        self.tape, self.lr = tape, self.current_rates()
+        self.graph, self.lr = graph, self.current_rates()
         self.known = self.state()
 
     def current_rates(self) -> list[float]:
@@ -155,13 +142,13 @@ class Graphed:
         return [value.data_ptr() for value in tensors], numbers, modes, self.game.recipe
 
 
-def copied(result: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+def cloned(result: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
     """The losses as tensors that no later step overwrites."""
     return result.clone() if torch.is_tensor(result) else tuple(value.clone() for value in result)
 
 
 @contextmanager
-def recordable(optimizer: Optimizer, rates: list[Tensor] | None) -> Iterator[None]:
+def capturable(optimizer: Optimizer, rates: list[Tensor] | None) -> Iterator[None]:
     """The optimizer with its counts on the device, ``capturable``, and with ``rates``, while it is recorded.
 
     The flag is taken back at the end: outside a recording PyTorch warns of it, and a checkpoint with it
@@ -170,8 +157,10 @@ def recordable(optimizer: Optimizer, rates: list[Tensor] | None) -> Iterator[Non
     for weight, entries in optimizer.state.items():
         if torch.is_tensor(entries.get("step")):  # RMSprop's count lives on the CPU, a loaded one too
             entries["step"] = entries["step"].to(weight.device)
-    kept = [{key: group[key] for key in ("capturable", "lr") if key in group} for group in groups(optimizer)]
-    for k, group in enumerate(groups(optimizer)):
+    kept = [
+        {key: group[key] for key in ("capturable", "lr") if key in group} for group in optimizer.param_groups
+    ]
+    for k, group in enumerate(optimizer.param_groups):
         if "capturable" in group:
             group["capturable"] = True
         if rates:
@@ -179,10 +168,5 @@ def recordable(optimizer: Optimizer, rates: list[Tensor] | None) -> Iterator[Non
     try:
         yield
     finally:
-        for group, values in zip(groups(optimizer), kept, strict=True):
+        for group, values in zip(optimizer.param_groups, kept, strict=True):
             group.update(values)
-
-
-def groups(optimizer: Optimizer) -> list[dict]:
-    """The optimizer's groups of weights."""
-    return optimizer.param_groups

@@ -1,8 +1,8 @@
 """Matrix products by the faster of the two libraries that PyTorch carries on a CPU.
 
 PyTorch multiplies float32 matrices with MKL, which uses 512-bit vectors on Intel's processors only. On others
-that have them, oneDNN, which PyTorch uses for convolutions, is twice as fast. ``Products`` sends the products
-of linear layers there, forward and backward; elsewhere, and for other types, nothing changes.
+that have them, oneDNN, which PyTorch uses for convolutions, is twice as fast. ``OneDNNMode`` sends the
+products of linear layers there, forward and backward; elsewhere, and for other types, nothing changes.
 """
 
 from collections.abc import Callable
@@ -46,10 +46,10 @@ def fits(a: Tensor, b: Tensor) -> bool:
     )
 
 
-def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """``a @ b + bias``, for (..., k) and a matrix (k, n) that need no graph.
 
-    >>> product(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]))
+    >>> matmul(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]))
     tensor([[11.]])
     """
     if fits(a, b):
@@ -57,58 +57,58 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     return a @ b if bias is None else functional.linear(a, b.T, bias)
 
 
-def multiplied(function: Callable) -> Callable:
+def with_onednn(function: Callable) -> Callable:
     """The function with the products of its linear layers sent to the faster library."""
     if not onednn_is_faster():
         return function
 
     @wraps(function)
     def inside(*arguments):
-        with Products():
+        with OneDNNMode():
             return function(*arguments)
 
     return inside
 
 
-class Multiply(torch.autograd.Function):
-    """``product`` that can be differentiated as often as wanted."""
+class MatMul(torch.autograd.Function):
+    """``matmul`` that can be differentiated as often as wanted."""
 
     @staticmethod
     def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        return product(a, b)
+        return matmul(a, b)
 
     @staticmethod
     def backward(ctx, u: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
         in_a, in_b = ctx.needs_input_grad
-        return Multiply.apply(u, b.T) if in_a else None, Multiply.apply(a.T, u) if in_b else None
+        return MatMul.apply(u, b.T) if in_a else None, MatMul.apply(a.T, u) if in_b else None
 
 
-class Linear(torch.autograd.Function):
+class LinearFunction(torch.autograd.Function):
     """x W^T + b, whose derivative in W lies in memory as W does."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return product(x, weight.T, bias)
+        return matmul(x, weight.T, bias)
 
     @staticmethod
     def backward(ctx, u: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         in_x, in_weight, in_bias = ctx.needs_input_grad
         return (
-            Multiply.apply(u, weight) if in_x else None,
-            Multiply.apply(u.T, x) if in_weight else None,
+            MatMul.apply(u, weight) if in_x else None,
+            MatMul.apply(u.T, x) if in_weight else None,
             u.sum(0) if in_bias else None,
         )
 
 
-class Products(TorchFunctionMode):
-    """Inside ``with Products():`` linear layers multiply with ``product``.
+class OneDNNMode(TorchFunctionMode):
+    """Inside ``with OneDNNMode():`` linear layers multiply with ``matmul``.
 
     >>> layer = torch.nn.Linear(2, 1)
-    >>> with Products():
+    >>> with OneDNNMode():
     ...     y = layer(torch.zeros(3, 2))
     >>> bool((y == layer.bias).all())
     True
@@ -118,5 +118,5 @@ class Products(TorchFunctionMode):
         if function is functional.linear and not keywords:
             x, weight, bias = (*arguments, None)[:3]
             if fits(x, weight.T):
-                return Linear.apply(x, weight, bias)
+                return LinearFunction.apply(x, weight, bias)
         return function(*arguments, **(keywords or {}))

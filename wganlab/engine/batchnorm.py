@@ -47,12 +47,12 @@ class JointBatchNorm(_BatchNorm):
         super().__init__(
             layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats
         )
-        take_over(self, layer)
+        copy_state(self, layer)
         self.kind, self.rank, self.sizes, self.mean = type(layer), rank, sizes, mean
 
     def __deepcopy__(self, memo: dict) -> _BatchNorm:
         plain = self.kind(self.num_features, self.eps, self.momentum, self.affine, self.track_running_stats)
-        take_over(plain, self, lambda tensor: copy.deepcopy(tensor, memo))
+        copy_state(plain, self, lambda tensor: copy.deepcopy(tensor, memo))
         memo[id(self)] = plain
         return plain
 
@@ -102,7 +102,7 @@ class JointBatchNorm(_BatchNorm):
         self.running_var.lerp_((var * (n / (n - 1))).to(self.running_var.dtype), momentum)
 
 
-def take_over(
+def copy_state(
     new: nn.Module, old: nn.Module, change: Callable[[Tensor], Tensor] = lambda tensor: tensor
 ) -> None:
     """Give ``new`` the weights, the buffers and the mode of ``old``, through ``change``."""
@@ -112,10 +112,12 @@ def take_over(
     new.train(old.training)
 
 
-def shared(player: nn.Module, rank: int, sizes: list[int], mean: Callable[[Tensor], Tensor]) -> nn.Module:
+def share_statistics(
+    player: nn.Module, rank: int, sizes: list[int], mean: Callable[[Tensor], Tensor]
+) -> nn.Module:
     """``player`` with each BatchNorm in it replaced by a ``JointBatchNorm`` of the same weights."""
     if isinstance(player, _BatchNorm):
         return JointBatchNorm(player, rank, sizes, mean)
     for name, child in player._modules.items():  # named_children leaves out a layer's second place
-        player._modules[name] = shared(child, rank, sizes, mean) if child is not None else None
+        player._modules[name] = share_statistics(child, rank, sizes, mean) if child is not None else None
     return player

@@ -1,6 +1,6 @@
 """Figures that a reader moves: a picture, or the script that takes its place where scripts run.
 
-The scripts are in ``figures/``: each solves its problem in the page and draws it as SVG. ``kit.js``
+The scripts lie beside this file: each solves its problem in the page and draws it as SVG. ``kit.js``
 and ``figures.css`` hold what they share. Nothing is fetched, and equal arguments give equal HTML.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from .errors import InputError
+from ..errors import InputError
 
-FOLDER = Path(__file__).with_name("figures")
+FOLDER = Path(__file__).parent
 FIGURES = {  # name -> the data it draws
     "two_normals": (),
     "parallel_lines": (),

@@ -8,7 +8,7 @@ from math import sqrt
 
 from torch import Tensor, nn
 
-from .errors import InputError
+from ..errors import InputError
 
 
 class Residual(nn.Module):

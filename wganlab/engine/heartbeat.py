@@ -1,10 +1,10 @@
 """Who is to blame when ranks no longer meet: every rank writes down where it is, several times a timeout.
 
 A collective that fails says that a connection was closed or that time is up, never whose fault it is. So
-each rank has a thread, its ``Heart``, which writes a record into a common store and reads those of the
-others: how often the heart has beaten, how many collectives the rank has begun, and its last words. A rank
-that died or was stopped beats no more; one that hangs elsewhere beats on but begins no collective. The rank
-that waits does no input or output of its own, so a store that hangs cannot make it hang.
+each rank has a thread, its ``Heartbeat``, which writes a record into a common store and reads those of the
+others: how often it has beaten, how many collectives the rank has begun, and the failure that ended it. A
+rank that died or was stopped beats no more; one that hangs elsewhere beats on but begins no collective. The
+rank that waits does no input or output of its own, so a store that hangs cannot make it hang.
 """
 
 import json
@@ -16,17 +16,17 @@ from torch.distributed import Store
 MISSED = 3  # beats that a rank may miss before it counts as silent
 
 
-class Heart(threading.Thread):
-    """The records of all ``world`` ranks, read and written every ``interval`` seconds until ``leave``.
+class Heartbeat(threading.Thread):
+    """The records of all ``world`` ranks, read and written every ``interval`` seconds until ``close``.
 
     ``host`` is the rank whose process holds the store, or None for a launcher's. The owner sets ``count``
-    before each collective. ``verdict`` and ``leave`` are called by the owner, the rest by the thread.
+    before each collective. ``diagnose`` and ``close`` are called by the owner, the rest by the thread.
     """
 
     def __init__(self, store: Store, rank: int, world: int, interval: float, host: int | None = None):
-        super().__init__(name="heart", daemon=True)
+        super().__init__(name="heartbeat", daemon=True)
         self.store, self.rank, self.interval, self.host = store, rank, interval, host
-        self.keys = [f"heart/{r}" for r in range(world)]
+        self.keys = [f"heartbeat/{r}" for r in range(world)]
         self.count, self.beats = 0, 0
         self.end: str | None = None
         self.blame: dict[str, str] = {}
@@ -52,23 +52,23 @@ class Heart(threading.Thread):
     def run(self) -> None:
         try:
             while not self.stopping.wait(self.interval):
-                self.beat()
-            self.beat()
+                self.exchange()
+            self.exchange()
             for _ in range(MISSED):  # a failure of its own waits whether rank 0 has the same
                 if self.end == "done" or self.blame or self.records.get(0, {}).get("end"):
                     break
                 time.sleep(self.interval)
-                self.beat()
+                self.exchange()
         except RuntimeError:  # the store is gone, and with it its host: ``heard`` grows old
             return
 
-    def beat(self) -> None:
+    def exchange(self) -> None:
         """One exchange with the store."""
         self.write()
         self.read()
 
-    def leave(self, end: str, blame: dict[int, str]) -> bool:
-        """Stop, with the last words ``end``; whether rank 0 has ended with the same, as far as it is known.
+    def close(self, end: str, blame: dict[int, str]) -> bool:
+        """Stop, having ended with ``end``; whether rank 0 has ended with the same, as far as it is known.
 
         Waits for a few beats at most.
         """
@@ -77,17 +77,17 @@ class Heart(threading.Thread):
         self.join(2 + (MISSED + 1) * self.interval)
         return self.records.get(0, {}).get("end") == end
 
-    def verdict(self) -> dict[int, str]:
+    def diagnose(self) -> dict[int, str]:
         """Whose fault it is that a collective failed: ranks, and why. Empty if nothing speaks against any.
 
         Waits for a few beats, since a rank that has just died looks alive.
         """
         until = time.monotonic() + (MISSED + 1) * self.interval
-        while not (found := self.ended()) and time.monotonic() < until:
+        while not (found := self.failed()) and time.monotonic() < until:
             time.sleep(self.interval / 4)
-        return found or self.silent() or self.done() or self.late()
+        return found or self.unresponsive() or self.finished() or self.behind()
 
-    def ended(self) -> dict[int, str]:
+    def failed(self) -> dict[int, str]:
         """The ranks that ended with a failure of their own, or those that a rank which gave up has blamed."""
         ends = {r: record for r, record in self.others().items() if record["end"]}
         own = {
@@ -98,7 +98,7 @@ class Heart(threading.Thread):
         adopted = [record["blame"] for record in ends.values() if record["blame"]]
         return own or ({int(r): why for r, why in adopted[0].items()} if adopted else {})
 
-    def silent(self) -> dict[int, str]:
+    def unresponsive(self) -> dict[int, str]:
         """The ranks that no longer beat; if the store is silent itself, its host."""
         patience = MISSED * self.interval
         if time.monotonic() - self.heard > patience:
@@ -109,11 +109,11 @@ class Heart(threading.Thread):
             if not record["end"] and self.heard - self.changed[r] > patience
         }
 
-    def done(self) -> dict[int, str]:
+    def finished(self) -> dict[int, str]:
         """The ranks that have finished without a failure while this one has not."""
         return {r: "has finished already" for r, record in self.others().items() if record["end"] == "done"}
 
-    def late(self) -> dict[int, str]:
+    def behind(self) -> dict[int, str]:
         """The ranks that are alive but have begun fewer collectives than this one."""
         return {
             r: f"is late: it is at collective {record['count']}, rank {self.rank} at {self.count}"

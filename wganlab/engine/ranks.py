@@ -10,7 +10,7 @@ Without torchrun there is one rank, for which every method does nothing, so that
 ...     draw = sampling.Draw(
 ...         sampling.ring(), sampling.normal(2), 16, rank=ranks.rank, world=ranks.world
 ...     )
-...     for step in train(game, draw, until=2, accelerate=ranks.shared):
+...     for step in train(game, draw, until=2, accelerate=ranks.average_losses):
 ...         pass
 ...     ranks.check_same(game)
 >>> ranks.rank, ranks.world, ranks.writes
@@ -21,6 +21,7 @@ the same order. What must not differ between ranks: the seed, the recipe, the da
 itself: dropout, and the standard deviation of the rows in ``constraints.Dragan``.
 """
 
+import copy
 import hashlib
 import itertools
 import os
@@ -36,10 +37,10 @@ from torch import Tensor, nn
 
 from ..checkpoints import tensors
 from ..errors import InputError, RankError
-from ..sampling import share
+from ..sampling import shard
 from ..training import Game, identity
-from .heartbeat import Heart
-from .jointnorm import shared as joined
+from .batchnorm import share_statistics
+from .heartbeat import Heartbeat
 
 # torchrun keeps one store through all restarts (but for ``TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1``), and gloo
 # would take the addresses of dead processes from it. So each start, and each meeting after it, has its own
@@ -55,16 +56,15 @@ class Ranks:
     ``RankError`` if they do not come within the timeout.
     """
 
-    def __init__(self, rank: int, world: int, device: torch.device, heart: Heart | None = None):
-        self.rank, self.world, self.device, self.heart = rank, world, device, heart
+    def __init__(self, rank: int, world: int, device: torch.device, heartbeat: Heartbeat | None = None):
+        self.rank, self.world, self.device, self.heartbeat = rank, world, device, heartbeat
         self.writes = rank == 0
         self.restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-        self.losses = torch.zeros(4)
 
     def reduce(self, tensor: Tensor, op: dist.ReduceOp = dist.ReduceOp.SUM) -> Tensor:
         """``tensor``, in place the sum over ranks (or another ``op``)."""
         if self.world > 1:
-            self.heart.count += 1
+            self.heartbeat.count += 1
             try:
                 dist.all_reduce(tensor, op)
             except RuntimeError as error:
@@ -73,8 +73,8 @@ class Ranks:
 
     def blame(self, error: RuntimeError) -> RankError:
         """What to raise when a collective failed: whose fault it is, as far as the heartbeats tell."""
-        found = self.heart.verdict()
-        what = f"The ranks did not meet at collective {self.heart.count}"
+        found = self.heartbeat.diagnose()
+        what = f"The ranks did not meet at collective {self.heartbeat.count}"
         why = "; ".join(f"rank {r} {reason}" for r, reason in sorted(found.items()))
         return RankError(
             f"{what}: {why or str(error).splitlines()[0]}. The last checkpoint is untouched: mend the "
@@ -86,7 +86,7 @@ class Ranks:
         """The ranks' numbers of rows of a joint batch of m; raises ``InputError`` for m < world."""
         if not isinstance(m, int) or m < self.world:
             raise InputError(f"{self.world} ranks need a batch of m >= {self.world} rows, got m = {m!r}.")
-        rows = [share(m, rank, self.world) for rank in range(self.world)]
+        rows = [shard(m, rank, self.world) for rank in range(self.world)]
         return [part.stop - part.start for part in rows]
 
     def mean(self, m: int) -> Callable[[Iterable[Tensor]], list[Tensor]]:
@@ -102,33 +102,38 @@ class Ranks:
             gradients = list(gradients)
             flat = torch.cat([gradient.reshape(-1) for gradient in gradients]).mul_(weight)
             parts = self.reduce(flat).split([gradient.numel() for gradient in gradients])
-            return [like(part, gradient) for part, gradient in zip(parts, gradients, strict=True)]
+            return [shaped_like(part, gradient) for part, gradient in zip(parts, gradients, strict=True)]
 
         return averaged
 
-    def shared(self, step: Callable) -> Callable:
-        """For ``train(accelerate=)``: the step whose losses are those of the joint batch.
+    def average_losses(self, game: Game) -> Game:
+        """For ``train(accelerate=)``: the game whose losses are those of the joint batch.
 
         The losses of a turn are averaged in one collective at its end, after the generator's step: until
         then those that a critic's step returned are this rank's own. So all ranks see a divergence, and at
         the same turn.
         """
         if self.world == 1:
-            return step
+            return game
+        twin = copy.copy(game)
+        losses = torch.zeros(4)  # the critic's, its penalty, the generator's, and 1: their sums over ranks
 
-        def shared_step(*batch: Tensor) -> tuple[Tensor, Tensor] | Tensor:
-            result = step(*batch)
-            if isinstance(result, tuple):  # the critic's loss and penalty
-                self.losses = torch.stack([*result, *result])
-                return self.losses[0], self.losses[1]
+        def critic_step(x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+            nonlocal losses
+            loss, penalty = game.critic_step(x, z, eps)
+            losses = torch.stack([loss, penalty, loss, loss])
+            return losses[0], losses[1]
+
+        def generator_step(z: Tensor) -> Tensor:
+            losses[2], losses[3] = game.generator_step(z), 1.0
             if self.device.type == "cuda":  # on the CPU first: a GPU would wait for a lost rank for ever
                 self.agree(0)
-            self.losses[2], self.losses[3] = result, 1.0
-            total = self.reduce(self.losses.mul_(len(batch[0])))
+            total = self.reduce(losses.mul_(len(z)))
             total.div_(total[3].clone())
             return total[2]
 
-        return shared_step
+        twin.critic_step, twin.generator_step = critic_step, generator_step
+        return twin
 
     def share_batchnorm(self, player: nn.Module, m: int) -> nn.Module:
         """``player``, each BatchNorm in it with the statistics of the joint batch of m.
@@ -140,7 +145,7 @@ class Ranks:
         if self.world == 1:
             return player
         weight = sizes[self.rank] / m
-        return joined(player, self.rank, sizes, lambda a: self.reduce(a * weight))
+        return share_statistics(player, self.rank, sizes, lambda a: self.reduce(a * weight))
 
     def agree(self, flag: int) -> int:
         """The largest ``flag`` of all ranks, such as the number of a signal that one of them got.
@@ -171,7 +176,7 @@ class Ranks:
                 raise different(name, odd, clear, game.step)
 
 
-def like(part: Tensor, gradient: Tensor) -> Tensor:
+def shaped_like(part: Tensor, gradient: Tensor) -> Tensor:
     """``part`` in the shape, dtype and memory layout of ``gradient``; a copy only if these differ."""
     part = part.view(gradient.shape)
     if gradient.is_contiguous():
@@ -207,41 +212,41 @@ def join(timeout: float = 60.0, device: str = "auto") -> Iterator[Ranks]:
     if not timeout > 0:
         raise InputError(f"join needs a timeout > 0 seconds, got {timeout}. A usual value is 60.")
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    place = place_for(device, int(os.environ.get("LOCAL_RANK", "0")))
+    place = device_for(device, int(os.environ.get("LOCAL_RANK", "0")))
     if world == 1:
         yield Ranks(0, 1, place)
         return
-    heart = meet(rank, world, place, timeout)
+    heartbeat = rendezvous(rank, world, place, timeout)
     try:
-        yield Ranks(rank, world, place, heart)
+        yield Ranks(rank, world, place, heartbeat)
     except BaseException as error:
-        alike = heart.leave(f"{type(error).__name__}: {error}", getattr(error, "blame", {}))
-        error.echo = rank != spokesman(world, error) if isinstance(error, RankError) else rank > 0 and alike
+        alike = heartbeat.close(f"{type(error).__name__}: {error}", getattr(error, "blame", {}))
+        error.silent = rank != reporter(world, error) if isinstance(error, RankError) else rank > 0 and alike
         raise
     else:
-        heart.leave("done", {})
+        heartbeat.close("done", {})
     finally:
         dist.destroy_process_group()
 
 
-def speaks(error: Exception | None = None) -> bool:
+def should_report(error: Exception | None = None) -> bool:
     """Whether this rank is the one to print ``error``, which all ranks may have met, or anything else.
 
     It is rank 0, unless rank 0 did not meet the same error; for one that blames ranks, the first that is not
-    blamed. Of an ``InputError`` outside ``join`` only rank 0 speaks, since all have the same arguments.
+    blamed. Of an ``InputError`` outside ``join`` only rank 0 does, since all have the same arguments.
     """
     first = os.environ.get("RANK", "0") == "0"
     if error is None:
         return first
-    return not getattr(error, "echo", isinstance(error, InputError) and not first)
+    return not getattr(error, "silent", isinstance(error, InputError) and not first)
 
 
-def spokesman(world: int, error: RankError) -> int:
+def reporter(world: int, error: RankError) -> int:
     """The first rank that ``error`` does not blame."""
     return min(set(range(world)) - error.blame.keys(), default=0)
 
 
-def place_for(name: str, local_rank: int) -> torch.device:
+def device_for(name: str, local_rank: int) -> torch.device:
     """The device of that name for the ``local_rank``-th process of this machine."""
     gpus = torch.cuda.device_count()
     if name == "cpu" or (name == "auto" and not gpus):
@@ -255,35 +260,35 @@ def place_for(name: str, local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
-def meet(rank: int, world: int, place: torch.device, timeout: float) -> Heart:
-    """Set up the process group and this rank's heart; raises ``RankError`` for ranks that do not come."""
+def rendezvous(rank: int, world: int, place: torch.device, timeout: float) -> Heartbeat:
+    """Set up the process group and this rank's heartbeat; raises ``RankError`` for ranks that do not come."""
     interval = min(1.0, timeout / 20)
     launcher = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     start = f"wganlab/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{next(MEETINGS)}"
-    # The store that gloo uses is not the heart's: a call that waits would keep the other from it.
+    # The store that gloo uses is not the heartbeat's: a call that waits would keep the other from it.
     store = dist.PrefixStore(start, connect(rank, timeout, host=rank == 0 and not launcher))
     beats = dist.PrefixStore(start, connect(rank, timeout, host=False))
-    heart = Heart(beats, rank, world, interval, None if launcher else 0)
-    heart.write()
+    heartbeat = Heartbeat(beats, rank, world, interval, None if launcher else 0)
+    heartbeat.write()
     until = time.monotonic() + timeout
-    while missing := {r: "did not come" for r, key in enumerate(heart.keys) if not beats.check([key])}:
+    while missing := {r: "did not come" for r, key in enumerate(heartbeat.keys) if not beats.check([key])}:
         if time.monotonic() > until:
             who = f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
             error = RankError(f"Of {world} ranks, {who} did not come within {timeout:g} seconds.", missing)
-            error.echo = rank != spokesman(world, error)
+            error.silent = rank != reporter(world, error)
             raise error
         time.sleep(interval / 10)
-    heart.start()
-    # The time that a verdict and the last words take is part of the timeout.
+    heartbeat.start()
+    # The time that a diagnosis and the closing record take is part of the timeout.
     limit = timedelta(seconds=timeout - 7 * interval)
     backend = "cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"
     try:
         dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit)
     except RuntimeError as error:
-        found = heart.verdict()
+        found = heartbeat.diagnose()
         why = "; ".join(f"rank {r} {reason}" for r, reason in sorted(found.items()))
         raise RankError(f"The ranks cannot connect: {why or str(error).splitlines()[0]}.", found) from error
-    return heart
+    return heartbeat
 
 
 def connect(rank: int, timeout: float, *, host: bool) -> dist.TCPStore:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm
 
-from .errors import InputError
+from ..errors import InputError
 from .resnet import resnet_critic as resnet_critic
 from .resnet import resnet_generator as resnet_generator
 
