@@ -14,10 +14,9 @@ import torch._inductor.config
 from torch import nn
 
 from wganlab import Draw, Game, accelerate, networks, recipes, sampling, train
-from wganlab.engine import Mixed, autocast, chain, compiled, cores, describe, flops, threads_for
 from wganlab.constraints import GradientPenalty
+from wganlab.engine import Mixed, autocast, chain, compiled, cores, describe, flops, graphed, threads_for
 from wganlab.errors import InputError
-from wganlab.engine import graphed
 
 needs_compiler = pytest.mark.skipif(accelerate.compiler() is None, reason="needs a C++ compiler")
 PLAYERS = {

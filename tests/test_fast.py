@@ -13,8 +13,8 @@ from torch.optim import SGD
 
 from wganlab import Draw, Game, networks, objectives, recipes, sampling, train
 from wganlab.constraints import R1, Constraint, GradientPenalty, WeightClipping
-from wganlab.errors import InputError
 from wganlab.engine import WrittenOut, fast
+from wganlab.errors import InputError
 
 BY_GRADIENT = partial(SGD, lr=1.0)
 OBJECTIVES = (objectives.wasserstein, objectives.non_saturating, objectives.least_squares, objectives.hinge)

@@ -15,9 +15,8 @@ from torch.optim import SGD
 
 from wganlab import Draw, Game, accelerate, networks, recipes, sampling, schedules, train
 from wganlab.constraints import Constraint
+from wganlab.engine import WARM, Tape, fast, game_of, graphed
 from wganlab.errors import InputError
-from wganlab.engine import fast
-from wganlab.engine import WARM, Tape, game_of, graphed
 
 RECIPES = {
     "gan": recipes.gan,

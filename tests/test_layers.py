@@ -153,7 +153,7 @@ def test_every_way_of_writing_an_import_is_seen():
     }
     assert edges("import wganlab\nfrom wganlab import Game, networks") == {"__init__", "networks"}
     assert edges("import torch\nfrom numpy import array") == set()
-    assert edges("from ..arrays import as_kind\nfrom .exact import emd", "transport") == {
+    assert edges("from ..arrays import like_input\nfrom .exact import emd", "transport") == {
         "arrays",
         "transport.exact",
     }

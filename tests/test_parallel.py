@@ -24,11 +24,11 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from wganlab.parallel import jointnorm
 
 from wganlab import checkpoints, networks, parallel, recipes, sampling
 from wganlab.__main__ import main
 from wganlab.errors import DataError, DivergenceError, InputError, RankError, WganlabError
-from wganlab.parallel import jointnorm
 from wganlab.training import Average, Game, train
 
 DEADLINE = 120  # seconds for any of these runs, on a machine however busy; they take a few
