@@ -3,7 +3,7 @@
 import math
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -73,9 +73,8 @@ def check_masses(
     To one part in 1e9; for float32 and shorter numbers to what they are rounded by.
     """
     v, w = as_masses(a, n, names[0]), as_masses(b, m, names[1])
-    if abs(v.sum() - w.sum()) > max(TOLERANCE, dtype_tolerance(a), dtype_tolerance(b)) * max(
-        v.sum(), w.sum()
-    ):
+    tolerance = max(TOLERANCE, dtype_tolerance(a), dtype_tolerance(b))
+    if abs(v.sum() - w.sum()) > tolerance * max(v.sum(), w.sum()):
         raise InputError(
             f"Transport needs equal total masses, got {v.sum():.12g} and {w.sum():.12g}. "
             f"Divide each by its sum to compare them as probability laws."
@@ -271,4 +270,4 @@ def emd(
     points, others = as_points(x, "x"), as_points(y, "y")
     a, b = check_masses(a, b, len(points), len(others))
     found = solve(ground_cost(points, others, p), a, b, like=x, solver=network_simplex)
-    return Transport(found.cost, found.plan, found.phi, found.psi, found.gap, float(p))
+    return replace(found, p=float(p))
