@@ -6,11 +6,17 @@ import { forEngine, settingsOf } from "../../book/_lab/page/state.mjs";
 const [id, changes, turns, end, ...seeds] = process.argv.slice(2);
 const runs = seeds.map((seed) => {
   const game = session(forEngine({ ...settingsOf(id), ...JSON.parse(changes), seed: Number(seed) }));
-  const theta = [game.picture().theta];
+  const theta = [], push = [];
+  const see = () => {
+    const picture = game.picture();
+    theta.push(picture.theta);
+    push.push(picture.push.reduce((most, v, k, all) => (k % 2 ? most : Math.max(most, Math.hypot(v, all[k + 1]))), 0));
+  };
+  see();
   while (game.turns < Number(turns) && !(end === "held" && game.sustained)) {
     game.advance(LOOK, () => 0);
-    theta.push(game.picture().theta);
+    see();
   }
-  return { looks: game.looks, sustained: game.sustained, floor: game.floor, theta };
+  return { looks: game.looks, sustained: game.sustained, floor: game.floor, theta, push };
 });
 console.log(JSON.stringify(runs));

@@ -303,7 +303,7 @@ def check_grid(p: np.ndarray, q: np.ndarray, density: np.ndarray, step: float, w
     for name, mass in (("p", p), ("q", q)):
         if mass.min() < 0 or abs(mass.sum() - 1) > 1e-9:
             raise InputError(
-                f"'{name}' must pinned masses >= 0 with the sum 1, got a least one of {mass.min():.4g} and "
+                f"'{name}' must hold masses >= 0 with the sum 1, got a least one of {mass.min():.4g} and "
                 f"the sum {mass.sum():.9g}. Divide by the sum."
             )
     if not density.min() > 0:
