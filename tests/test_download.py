@@ -465,7 +465,8 @@ def test_a_cache_that_cannot_be_written(site, tmp_path, folder, monkeypatch):
 def alone(folder, file):
     """A process that fetches ``file``; it has said that it starts."""
     arguments = [folder, file.urls[0], str(file.size), file.sha256]
-    process = subprocess.Popen([sys.executable, "-c", ALONE, *arguments], stdout=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", ALONE, *arguments], **pipes)
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -473,8 +474,11 @@ def alone(folder, file):
 def test_four_processes_at_once(site, folder):
     file = site.file("/set", sends(CONTENT, pause=0.05))
     processes = [alone(folder, file) for _ in range(4)]
-    answers = [process.communicate(timeout=120)[0].strip() for process in processes]
-    assert answers == [str(folder / "set.bin")] * 4
+    # read, not communicate, which would pass over what came together with "ready"
+    answers = [(process.stdout.read(), process.stderr.read(), process.wait(120)) for process in processes]
+    assert answers == [(f"{folder / 'set.bin'}\n", "", 0)] * 4
+    for process in processes:
+        process.communicate()
     assert (folder / "set.bin").read_bytes() == CONTENT
     assert held(folder) == ["set.bin"]
 

@@ -81,11 +81,11 @@ def cached(file: File, folder: Path, download: bool) -> Path:
 
 
 def store(path: Path, content: bytes) -> None:
-    """Write a file of the cache; again if another process took the new part for a killed one's."""
-    try:
-        write_atomically(path, content)
-    except FileNotFoundError:
-        write_atomically(path, content)
+    """Write a file of the cache; again if another process swept the new part away as a killed one's."""
+    for _ in range(20):
+        with contextlib.suppress(FileNotFoundError):
+            return write_atomically(path, content)
+    return write_atomically(path, content)
 
 
 def fetch(file: File, seconds: float) -> bytes:
