@@ -210,7 +210,6 @@ MANY = _download.Redirect.max_repeats + 1
 WRONG = {  # answer, what the message says, how often it is asked
     "404": (sends(b"no", status=404), "HTTP 404 Not Found", 1),
     "500": (sends(b"oh", status=500), "HTTP 500 Internal Server Error", 2),
-    "429": (sends(b"", status=429), "HTTP 429 Too Many Requests", 2),
     "cut": (sends(CONTENT[:1000], length=300_000), f"1000 bytes.* sha256 is {sha(CONTENT[:1000])}", 2),
     "empty": (sends(b""), f"0 bytes came, their sha256 is {sha(b'')}", 2),
     "short": (sends(CONTENT[:-1]), f"299999 bytes came.*{sha(CONTENT[:-1])}", 2),
@@ -224,9 +223,11 @@ WRONG = {  # answer, what the message says, how often it is asked
         1,
     ),
     "to nowhere": (leads_to("http://"), "HTTP|Error|host", None),
-    "no http": (lambda handler: handler.wfile.write(b"SSH-2.0-x\r\n"), "BadStatusLine: SSH-2.0-x. Exp", 2),
-    "escapes": (lambda handler: handler.wfile.write(b"\x1b[2Jgone\r\n"), r"BadStatusLine: \[2Jgone. Exp", 2),
-    "novel": (lambda handler: handler.wfile.write(b"word " * 5000 + b"\r\n"), "BadStatusLine: word word", 2),
+    "no http": (
+        lambda handler: handler.wfile.write(b"\x1b[2J" + b"x" * 5000 + b"\r\n"),
+        r"Line: \[2Jx+\. Exp",
+        2,
+    ),
     "hangs up": (lambda handler: None, "RemoteDisconnected", 2),
     "endless": (streams(bytes(1 << 16)), r"\d{6} bytes came, .*first are b'\\x00", 1),
     "endless line": (streams(b"a" * 4096, start=b"HTTP/1.0 200 OK\r\nX: "), "LineTooLong", 2),
@@ -257,23 +258,17 @@ def test_what_is_wrong_is_refused(site, folder, name):
 
 PACKED_WRONG = {
     "page": (HTML, f"{sha(HTML)}, the first are b'<!DOCTYPE html>"),
-    "corrupt": (PACKED[:1000] + bytes([PACKED[1000] ^ 1]) + PACKED[1001:], "sha256 is [0-9a-f]{64}"),
-    "broken": (
-        PACKED[:10] + b"\xff" * 50,
-        f"60 bytes came, their sha256 is {sha(PACKED[:10] + bytes([255]) * 50)}",
-    ),
+    "broken": (PACKED[:10] + b"\xff" * 50, f"their sha256 is {sha(PACKED[:10] + bytes([255]) * 50)}"),
     "cut": (PACKED[:1000], r"\d+ bytes came, their sha256 is [0-9a-f]{64}"),
-    "other": (gzip.compress(CORRUPT), f"their sha256 is {sha(CORRUPT)}"),
-    "empty": (b"", "0 bytes came"),
+    "other": (gzip.compress(CORRUPT), f"300000 bytes came, their sha256 is {sha(CORRUPT)}"),
 }
 
 
 @pytest.mark.parametrize("name", PACKED_WRONG)
-def test_what_is_wrongly_packed_is_refused(site, folder, name):
+def test_what_is_wrongly_packed_is_refused(site, name):
     content, says = PACKED_WRONG[name]
     with pytest.raises(DataError, match=f"{says}.* Expected were 300000 bytes with sha256 {sha(CONTENT)}"):
-        cached(site.file("/set", sends(content), gzipped=True), folder, download=True)
-    assert held(folder) == []
+        fetch(site.file("/set", sends(content), gzipped=True), 60)
 
 
 @pytest.mark.parametrize("answer", [sends(gzip.compress(bytes(100_000_000), 9)), streams(bytes(1 << 16))])
@@ -292,14 +287,6 @@ def test_refused_connections():
     file = File("set.bin", (f"http://127.0.0.1:{port}/set",), sha(CONTENT), len(CONTENT))
     with pytest.raises(DataError, match=rf"127.0.0.1:{port}/set: ConnectionRefusedError"):
         fetch(file, 60)
-
-
-@pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "/etc/passwd", "http:///x"]
-)
-def test_only_the_web_is_asked(url):
-    with pytest.raises(DataError, match=r"only http and https are asked|no host"):
-        fetch(File("set.bin", (url,), sha(b"x"), 1), 60)
 
 
 # Time

@@ -147,7 +147,7 @@ def test_a_cut_picture_is_named(tmp_path, name):
     content = path.read_bytes()
     for size in (0, 3, 30, len(content) // 2):
         path.write_bytes(content[:size])
-        with pytest.raises(DataError, match=f"{name} cannot be read: .*replace it or take it out"):
+        with pytest.raises(DataError, match=f"{name} cannot be read: .*Replace it, or take it out"):
             data.images(tmp_path)
 
 
@@ -166,7 +166,7 @@ def test_a_bomb_is_not_unpacked(tmp_path, size):
     (tmp_path / "a.png").write_bytes(png(*size, bytes(1000)))
     tracemalloc.start()
     with pytest.raises(
-        DataError, match=r"a.png has .*50000000.*Make it smaller|a.png .*DecompressionBombError"
+        DataError, match=r"a.png (has .*50000000.*Make it smaller|.*DecompressionBombError)"
     ):
         data.images(tmp_path)
     _, peak = tracemalloc.get_traced_memory()

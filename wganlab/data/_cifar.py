@@ -139,10 +139,8 @@ def read_batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
             raise ValueError("its labels are not whole numbers from 0 to 9")
         return pixels.reshape(len(labels), 3072), labels.astype(np.int64)
     except Exception as error:  # what foreign bytes raise differs from opcode to opcode
-        raise DataError(
-            f"{where} is not a batch of CIFAR-10: {type(error).__name__}: {error}. Nothing in it was run. "
-            f"Get it anew from where it was published."
-        ) from error
+        reason = f"{type(error).__name__}: {error}. Nothing in it was run. Get it anew"
+        raise DataError(f"{where} is not a batch of CIFAR-10: {reason}.") from error
 
 
 def read_pickle(content: bytes) -> tuple[np.ndarray, list[int]]:

@@ -70,8 +70,8 @@ def cached(file: File, folder: Path, download: bool) -> Path:
             store(path, fetch(file, 60 + file.size / SLOWEST))
             return path
     except OSError as error:
-        remedy = f"Set WGANLAB_CACHE to a folder with room for {file.size} bytes"
-        raise DataError(f"Cannot read or write {path}: {error.strerror or error}. {remedy}.") from error
+        remedy = f"Set WGANLAB_CACHE to a folder with room for {file.size} bytes."
+        raise DataError(f"Cannot read or write {path}: {error.strerror or error}. {remedy}") from error
     remedy = "Get it with download=True (--download), or hand in the folder where you have it."
     if found is None:
         raise DataError(f"{path} is not in the cache. {remedy}")
@@ -130,8 +130,6 @@ def receive(url: str, file: File, stop: threading.Event) -> bytes:
 
     Certificates are verified; redirects are followed as ``Redirect`` says.
     """
-    if not url.startswith(("http://", "https://")):
-        raise DownloadError("only http and https are asked", True)
     request = urllib.request.Request(url, headers={"User-Agent": "wganlab"})
     raw, limit = bytearray(), file.size + PACKING
     try:

@@ -80,7 +80,7 @@ def read_idx(path: Path, row: tuple[int, ...]) -> np.ndarray:
         with opened(path) as file:
             header = file.read(8 + 4 * len(row))
             shape = np.frombuffer(header, ">u4", len(header) // 4)[1:].tolist()
-            if not header.startswith(magic) or shape[1:] != [*row] or not 1 <= shape[0] <= MOST:
+            if not (header.startswith(magic) and shape and shape[1:] == [*row] and 1 <= shape[0] <= MOST):
                 raise DataError(
                     f"{path} is no IDX file of 1 to {MOST} times {row} bytes: after {header[:4]!r}, expected "
                     f"{magic!r}, it says {shape}. Get it anew; for other pictures use data.images."

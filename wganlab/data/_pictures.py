@@ -64,10 +64,9 @@ def square(file: Path, size: int) -> Image.Image:
     except DataError:
         raise
     except Exception as error:  # what foreign bytes raise differs from format to format
-        raise DataError(
-            f"The picture {file} cannot be read: {type(error).__name__}: {error}. It is damaged, cut or of "
-            f"another format ({', '.join(FORMATS)} are read): replace it or take it out of the folder."
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        remedy = "Replace it, or take it out of the folder"
+        raise DataError(f"The picture {file} cannot be read: {reason}. {remedy}.") from error
 
 
 def check(file: Path, picture: Image.Image) -> None:
@@ -75,13 +74,11 @@ def check(file: Path, picture: Image.Image) -> None:
     width, height = picture.size
     if width * height > MOST_PIXELS:
         raise DataError(
-            f"The picture {file} has {width} x {height} = {width * height} pixels; at most {MOST_PIXELS} are "
-            f"read. Make it smaller."
+            f"The picture {file} has {width} x {height} pixels, more than {MOST_PIXELS}. Make it smaller."
         )
     if picture.mode.startswith(("I", "F")):
         raise DataError(
-            f"The picture {file} has more than 8 bits a channel (mode {picture.mode}), whose range is "
-            f"not known. Save it with 8 bits."
+            f"The picture {file} has more than 8 bits a channel (mode {picture.mode}). Save it with 8."
         )
 
 
