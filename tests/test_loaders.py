@@ -555,21 +555,26 @@ def header(name, size=0, kind=tarfile.REGTYPE, *, at=0, bytes_there=b""):
 
 
 MB = 1_000_000
-LESS = {"at": 124, "bytes_there": b"\xff" * 12}  # a size of -1, which would take back what has been counted
+BACK = {"at": 124, "bytes_there": b"\xff" * 10 + b"\xfc\0"}  # a size of -1024
+LOOP = header("x") * 2 + header("x", **BACK)
 MAP = (b"00000000001\0" * 42 + b"\1").ljust(512, b"\0")  # of a sparse file, and more of it follows
-HUGE = {  # what an archive starts with, and what follows, 200 times, under a limit that is lowered to 100 MB
-    "a member": (header("x", 200 * MB), bytes(MB)),
-    "a batch": (header("cifar-10-batches-py/data_batch_1", 200 * MB), bytes(MB)),
-    "a pax record": (header("x", 200 * MB, tarfile.XHDTYPE), bytes(MB)),
-    "a global record": (header("x", 200 * MB, tarfile.XGLTYPE), bytes(MB)),
-    "a long name": (header("x", 200 * MB, tarfile.GNUTYPE_LONGNAME), bytes(MB)),
-    "a terabyte": (header("x", 1 << 40), b""),
-    "its end": (bytes(1024), bytes(MB)),
-    "empty members": (b"", header("x") * 2000),
-    "pax records": (b"", header("x", kind=tarfile.XHDTYPE) * 2000),
-    "sparse map": (header("x", kind=tarfile.GNUTYPE_SPARSE, at=482, bytes_there=b"\1"), MAP * 2000),
-    "less than nothing": (header("x", **LESS) * 3, b""),
-    "a batch of less": (header("cifar-10-batches-py/data_batch_1", **LESS) * 3, b""),
+HUGE = {  # what an archive starts with, what follows 200 times, and what is said under a limit of 100 MB
+    "a member": (header("x", 200 * MB), bytes(MB), "unpacks to more"),
+    "a terabyte": (header("x", 1 << 40), b"", "unpacks to more"),
+    "its end": (bytes(1024), bytes(MB), "unpacks to more"),
+    "a batch": (header("cifar-10-batches-py/data_batch_1", 200 * MB), bytes(MB), "too long"),
+    "a pax record": (header("x", 200 * MB, tarfile.XHDTYPE), bytes(MB), "its headers have more"),
+    "a global record": (header("x", 200 * MB, tarfile.XGLTYPE), bytes(MB), "its headers have more"),
+    "a long name": (header("x", 200 * MB, tarfile.GNUTYPE_LONGNAME), bytes(MB), "its headers have more"),
+    "empty members": (b"", header("x") * 2000, "its headers have more"),
+    "pax records": (b"", header("x", kind=tarfile.XHDTYPE) * 2000, "cannot be read"),
+    "sparse map": (
+        header("x", kind=tarfile.GNUTYPE_SPARSE, at=482, bytes_there=b"\1"),
+        MAP * 2000,
+        "its headers",
+    ),
+    "a way back": (LOOP, b"", "leads back|offset"),  # later Pythons refuse it first
+    "a batch of less": (header("cifar-10-batches-py/data_batch_1", **BACK), b"", "not a batch|offset"),
 }
 
 
@@ -577,14 +582,14 @@ HUGE = {  # what an archive starts with, and what follows, 200 times, under a li
 def test_a_bomb_is_not_unpacked(tmp_path, name, monkeypatch):
     """200 MB in some 200 kB, members without number, sizes that lead back."""
     monkeypatch.setattr(_cifar, "WHOLE", 100 * MB)
-    start, piece = HUGE[name]
+    start, piece, says = HUGE[name]
     path = tmp_path / "cifar-10-python.tar.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(start)
         for _ in range(200):
             file.write(piece)
     assert path.stat().st_size < 3 * MB
-    refused(lambda: data.cifar10(path), "cifar-10-python.tar.gz.* Get it anew", bytes_at_most=10 * MB)
+    refused(lambda: data.cifar10(path), f"cifar-10-python.tar.gz.*({says})", bytes_at_most=10 * MB)
 
 
 def test_damage_anywhere_in_an_archive_is_found(tmp_path):

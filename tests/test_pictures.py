@@ -165,9 +165,7 @@ def test_what_is_no_picture_is_named(tmp_path):
 def test_a_bomb_is_not_unpacked(tmp_path, size):
     (tmp_path / "a.png").write_bytes(png(*size, bytes(1000)))
     tracemalloc.start()
-    with pytest.raises(
-        DataError, match=r"a.png (has .*50000000.*Make it smaller|.*DecompressionBombError)"
-    ):
+    with pytest.raises(DataError, match=r"a.png (has .*50000000.*Make it smaller|.*DecompressionBombError)"):
         data.images(tmp_path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -37,7 +37,7 @@ ARCHIVES = [f"cifar-10-{kind}{end}" for kind in ("python", "binary") for end in 
 LIMIT = 1 << 26  # bytes of a batch: a published one has 31 million, one written by Python 3 about 46
 WHOLE = 1 << 29  # bytes that an archive unpacks to: the published ones have 186 million
 HEADERS = 1 << 20  # bytes of the headers in an archive: the published ones have 10,000
-TOO_LONG = f"it unpacks to more than {WHOLE} bytes, or leads back"
+TOO_LONG = "it unpacks to more bytes than CIFAR-10 has"
 OPERATIONS = 200_000  # of a pickle: a published batch has some 40,000: one a label, three a file name
 
 
@@ -95,7 +95,9 @@ class Stream:
         return self.file.read(size)
 
     def seek(self, place: int) -> None:
-        if not self.tell() <= place <= WHOLE:
+        if place < self.tell():  # gzip would unpack all again
+            raise DataError("it leads back")
+        if place > WHOLE:
             raise DataError(TOO_LONG)
         self.file.seek(place)
 
@@ -119,9 +121,11 @@ def read_archive(path: Path, names: list[str]) -> Iterator[tuple[str, str, bytes
                     stream.granted += member.size
                     shutil.copyfileobj(archive.extractfile(member), content := io.BytesIO())
                     yield name, f"{path}:{member.name}", content.getvalue()
-            stream.seek(WHOLE)
-            if left or file.read(1):
-                raise DataError(f"it has no {', '.join(sorted(left))}" if left else TOO_LONG)
+            file.seek(WHOLE)
+            if file.read(1):
+                raise DataError(TOO_LONG)
+            if left:
+                raise DataError(f"it has no {', '.join(sorted(left))}")
     except Exception as error:  # what foreign bytes raise differs from header to header
         raise DataError(f"The archive {path} cannot be read: {error or 'it is cut'}. Get it anew.") from error
 
@@ -158,7 +162,10 @@ def read_pickle(content: bytes) -> tuple[np.ndarray, list[int]]:
 
 
 class Recorded:
-    """What a pickle would make by a call, not made: the call's arguments, and the state that it would set."""
+    """What a pickle would make by a call, not made: the call's arguments, and the state that it would set.
+
+    A state for the class itself is refused, since ``__setstate__`` then lacks its object.
+    """
 
     def __init__(self, *arguments):
         self.arguments, self.state = arguments, None
@@ -178,7 +185,7 @@ class BatchUnpickler(pickle.Unpickler):
             case "numpy", "ndarray":
                 return None
             case ("numpy", "dtype") | ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct"):
-                return lambda *arguments: Recorded(*arguments)  # a new one: no state spoils it for later
+                return Recorded
             case "_codecs", "encode":  # by which Python 3 writes bytes for Python 2
                 return lambda text, encoding: text.encode("latin1")
         raise pickle.UnpicklingError(f"it names {module}.{name}, which a batch does not need")
