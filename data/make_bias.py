@@ -164,5 +164,5 @@ if __name__ == "__main__":
         "critic": f"1-64-64-1, Adam(0.002 falling to 0, betas 0 and 0.9), {STEPS} batches of {BATCH}",
         "cpu_seconds": round(time.process_time() - begin),
     }
-    data.keep(Path(__file__).parent / "runs", "bias", arrays, about)
+    data.save_results(Path(__file__).parent / "runs", "bias", arrays, about)
     print(f"{about['cpu_seconds']} s")

@@ -233,5 +233,5 @@ if __name__ == "__main__":
             "what": f"chapter 10, {name}: {part.__doc__}",
             "seconds": round(time.perf_counter() - start),
         }
-        data.keep(Path(__file__).parent / "runs", f"clipping_{name}", arrays, about)
+        data.save_results(Path(__file__).parent / "runs", f"clipping_{name}", arrays, about)
         print(f"{name}: {about['seconds']} s", flush=True)

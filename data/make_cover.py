@@ -31,7 +31,7 @@ for i, j in torch.nonzero(plan).tolist()[::2]:
 plots.points(x, y, axes[0])
 plots.field(game.critic, 2.0, axes[1])
 plots.points(ring(600, rng), fake, axes[1])
-kept = data.run("digits_wgan_gp").arrays
+kept = data.results("digits_wgan_gp").arrays
 plots.pictures(torch.from_numpy(kept["sheets"][-1]) / 127.5 - 1, axes[2])
 for ax in axes:
     ax.set_axis_off()

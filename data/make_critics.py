@@ -141,7 +141,7 @@ def on_the_pair() -> dict[str, np.ndarray]:
 
 def on_digits() -> dict[str, np.ndarray]:
     """Estimates between fresh batches of 64 digits and 64 fakes, for critics trained on such batches."""
-    kept, _ = data.run("digits_wgan_gp")
+    kept, _ = data.results("digits_wgan_gp")
     generator = networks.dcgan_generator(64)
     state = {
         n.removeprefix("generator."): torch.from_numpy(w)
@@ -194,7 +194,7 @@ def main() -> None:
         "critic_updates": STEPS,
         "seconds": round(seconds),
     }
-    data.keep(Path(__file__).parent / "runs", "critics", arrays, about)
+    data.save_results(Path(__file__).parent / "runs", "critics", arrays, about)
     print(f"{seconds:.0f} s")
 
 

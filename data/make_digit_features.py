@@ -36,7 +36,7 @@ net.load_state_dict({name: torch.from_numpy(weight).float() for name, weight in 
 with torch.no_grad():
     accuracy = (net(x[held_out]).argmax(1) == labels[held_out]).float().mean().item()
 print(f"accuracy on the 1,000 held-out digits: {accuracy:.3f}")
-data.keep(
+data.save_results(
     Path(__file__).parent / "runs",
     "digit_features",
     arrays,

@@ -70,5 +70,5 @@ about = {
     "generator_updates": max(SHEETS),
     "seconds": round(float(spent)),
 }
-data.keep(Path(__file__).parent / "runs", "mnist", arrays, about)
+data.save_results(Path(__file__).parent / "runs", "mnist", arrays, about)
 print(f"floors: W1 {float(arrays['w1_floor']):.3f}, score {float(arrays['score_floor']):.2f}")

@@ -79,5 +79,5 @@ about = {
     "what": "GAN, WGAN and WGAN-GP on the 25 Gaussians (sampling.grid); batch 128, seeds 0 to 4",
     "seconds": round(seconds),
 }
-data.keep(Path(__file__).parent / "runs", "modes", arrays, about)
+data.save_results(Path(__file__).parent / "runs", "modes", arrays, about)
 print(f"{seconds:.0f} s; floor of W1 {arrays['w1_floor']:.3f}")

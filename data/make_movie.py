@@ -95,5 +95,5 @@ if __name__ == "__main__":
         "players": "generator and critic with three hidden layers of 64",
         "cpu_seconds": round(time.process_time() - begin),
     }
-    data.keep(Path(__file__).parent / "runs", "movie", arrays, about)
+    data.save_results(Path(__file__).parent / "runs", "movie", arrays, about)
     print(f"{about['cpu_seconds']} s")

@@ -197,5 +197,5 @@ if __name__ == "__main__":
         "seconds": round(time.perf_counter() - begin),
         "cpu_seconds": round(time.process_time() - clock),
     }
-    data.keep(Path(__file__).parent / "runs", "penalty", kept, about)
+    data.save_results(Path(__file__).parent / "runs", "penalty", kept, about)
     print(f"{about['seconds']} s, {about['cpu_seconds']} CPU-s")

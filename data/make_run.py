@@ -70,7 +70,7 @@ about = {
     "generator_updates": max(SHEETS),
     "seconds": round(seconds),
 }
-data.keep(Path(__file__).parent / "runs", "digits_wgan_gp", arrays, about)
+data.save_results(Path(__file__).parent / "runs", "digits_wgan_gp", arrays, about)
 print(
     f"{seconds:.0f} s; floors: W1 {float(arrays['w1_floor']):.3f}, score {float(arrays['score_floor']):.2f}"
 )

@@ -143,5 +143,5 @@ about = {
     "what": "GAN, WGAN and WGAN-GP on data/digits.npz with three generators; batch 32, seed 0",
     "seconds": round(seconds),
 }
-data.keep(Path(__file__).parent / "runs", "wgan_digits", arrays, about)
+data.save_results(Path(__file__).parent / "runs", "wgan_digits", arrays, about)
 print(f"{seconds:.0f} s; floors: W1 {arrays['w1_floor']:.3f}, score {arrays['score_floor']:.2f}")

@@ -35,7 +35,7 @@ DATA = {
     "piles": {"P": P, "Q": Q},
     "entropic_plan": {"places": places, "P": laws[0], "Q": laws[1], "power": 2},
 }
-BIAS, MOVIE = data.run("bias").arrays, data.run("movie").arrays
+BIAS, MOVIE = data.results("bias").arrays, data.results("movie").arrays
 for name, kept in (("penalty_weight", BIAS), ("training_movie", MOVIE)):
     DATA[name] = {key: kept[key] for key in interactive.FIGURES[name]}
 

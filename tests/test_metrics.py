@@ -267,9 +267,9 @@ def test_digit_score_refuses(digits):
 
 
 def test_a_missing_classifier_is_a_data_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(data, "folder", lambda: tmp_path)
+    monkeypatch.setattr(data._results, "folder", lambda: tmp_path)
     metrics.trained_digit_classifier.cache_clear()
-    with pytest.raises(DataError, match=r"no kept run 'digit_features'"):
+    with pytest.raises(DataError, match=r"no results 'digit_features'"):
         metrics.trained_digit_classifier()
 
 

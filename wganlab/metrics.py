@@ -285,7 +285,7 @@ def digit_classifier() -> nn.Sequential:
 def trained_digit_classifier() -> nn.Sequential:
     """``digit_classifier`` with the weights kept in data/runs/digit_features.npz."""
     net = digit_classifier()
-    arrays = data.run("digit_features").arrays
+    arrays = data.results("digit_features").arrays
     net.load_state_dict({name: torch.from_numpy(weight).float() for name, weight in arrays.items()})
     return net.requires_grad_(False).eval()
 

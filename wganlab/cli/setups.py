@@ -48,7 +48,7 @@ def real(about: dict[str, Any], *, train: bool = True, download: bool = False) -
         case "cifar10":
             return data.cifar10(place, train=train, download=download).x
         case "images":
-            return data.image_folder(place, size=about["size"])
+            return data.images(place, size=about["size"])
         case toy:
             return getattr(sampling, toy)()
 

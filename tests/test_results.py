@@ -1,4 +1,4 @@
-"""The kept runs hold what the chapters say about them: trained critics beside the theory, and the film."""
+"""The kept results hold what the chapters say about them: trained critics beside the theory, and the film."""
 
 import math
 
@@ -21,7 +21,7 @@ def between_uniforms(x):
 
 @pytest.fixture(scope="module")
 def bias():
-    return data.run("bias")
+    return data.results("bias")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_the_trained_slope_is_the_optimal_one(bias):
 
 @pytest.fixture(scope="module")
 def movie():
-    return data.run("movie").arrays
+    return data.results("movie").arrays
 
 
 def test_a_film_is_whole(movie):

@@ -1,7 +1,7 @@
 """A folder of pictures as one tensor."""
 
-import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # none that star
 MOST_PIXELS = 50_000_000  # of one picture: 150 MB while it is read
 
 
-def image_folder(path: str | Path, *, size: int = 64) -> Tensor:
+def images(folder: str | Path, *, size: int = 64) -> Tensor:
     """All pictures below a folder, (n, 3, size, size) float32 in [-1, 1], in the order of their paths.
 
     Of each the middle square is taken and resized (bilinear, every source pixel counted), as if the
@@ -29,31 +29,25 @@ def image_folder(path: str | Path, *, size: int = 64) -> Tensor:
     """
     if type(size) is not int or not 1 <= size <= 1024:
         raise InputError(f"size must be a whole number of pixels from 1 to 1024, not {size!r}.")
-    files = found(Path(path))
+    try:
+        files = list(pictures_below(Path(folder)))
+    except OSError as error:
+        raise DataError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+    if not files:
+        raise DataError(f"{folder} holds no picture: no name below it ends in {', '.join(sorted(ENDS))}.")
     x = torch.empty(len(files), 3, size, size)
     for row, file in zip(x.numpy(), files, strict=True):
         row[:] = np.asarray(square(file, size)).transpose(2, 0, 1)
     return x.div_(127.5).sub_(1)
 
 
-def found(folder: Path) -> list[Path]:
-    """The pictures below a folder, sorted; raises ``DataError`` if there is none, or one cannot look."""
-    files = []
-    try:
-        for place, inner, names in os.walk(folder, onerror=closed):
-            inner[:] = [name for name in inner if not name.startswith(".")]
-            shown = [Path(place, name) for name in names if not name.startswith(".")]
-            files += [file for file in shown if file.suffix.lower() in ENDS]
-    except OSError as error:
-        raise DataError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
-    if not files:
-        raise DataError(f"{folder} holds no picture: no name below it ends in {', '.join(sorted(ENDS))}.")
-    return sorted(files)
-
-
-def closed(error: OSError) -> None:
-    """Raise what ``os.walk`` would pass over in silence."""
-    raise error
+def pictures_below(folder: Path) -> Iterator[Path]:
+    """The pictures below a folder in the order of their paths; links to folders are not followed."""
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith("."):
+            yield from () if path.is_symlink() else pictures_below(path)
+        elif path.suffix.lower() in ENDS and not path.name.startswith("."):
+            yield path
 
 
 def square(file: Path, size: int) -> Image.Image:
@@ -69,13 +63,10 @@ def square(file: Path, size: int) -> Image.Image:
                 return middle(opaque(picture), size)
     except DataError:
         raise
-    except Image.DecompressionBombError as error:
-        raise DataError(f"The picture {file} has more than {MOST_PIXELS} pixels. Make it smaller.") from error
     except Exception as error:  # what foreign bytes raise differs from format to format
-        raise DataError(
-            f"The picture {file} cannot be read: {type(error).__name__}: {error}. It is damaged, cut or of "
-            f"another format ({', '.join(FORMATS)} are read): replace it or take it out of the folder."
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        remedy = "Replace it, or take it out of the folder"
+        raise DataError(f"The picture {file} cannot be read: {reason}. {remedy}.") from error
 
 
 def check(file: Path, picture: Image.Image) -> None:
@@ -83,13 +74,11 @@ def check(file: Path, picture: Image.Image) -> None:
     width, height = picture.size
     if width * height > MOST_PIXELS:
         raise DataError(
-            f"The picture {file} has {width} x {height} = {width * height} pixels; at most {MOST_PIXELS} are "
-            f"read. Make it smaller."
+            f"The picture {file} has {width} x {height} pixels, more than {MOST_PIXELS}. Make it smaller."
         )
     if picture.mode.startswith(("I", "F")):
         raise DataError(
-            f"The picture {file} has more than 8 bits a channel (mode {picture.mode}), whose range is "
-            f"not known. Save it with 8 bits."
+            f"The picture {file} has more than 8 bits a channel (mode {picture.mode}). Save it with 8."
         )
 
 
