@@ -20,8 +20,8 @@ from itertools import product
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ..errors import DataError
 from .._files import write_atomically
+from ..errors import DataError
 
 PAUSES = (0.0, 1.0, 2.0)  # seconds before an url is asked, in each round over them
 TIMEOUT = 30.0  # seconds for one read
