@@ -17,10 +17,10 @@ from wganlab.constraints import (
     GradientPenalty,
     WassersteinDivergence,
     WeightClipping,
+    hash_uniform,
     input_gradient,
 )
 from wganlab.errors import InputError
-from wganlab.sampling import spread
 
 
 def linear(*slopes):
@@ -342,7 +342,7 @@ def test_wasserstein_divergence_by_hand():
 def test_dragan_by_hand():
     """f = |x|^2 / 2 near x: the slope is the length of x + eps scale std u, where eps decides u."""
     x, _, eps = segment(5, 3)
-    x_hat = x + eps[:, None] * 0.5 * x.std() * spread(eps, (3,))
+    x_hat = x + eps[:, None] * 0.5 * x.std() * hash_uniform(eps, (3,))
     expected = 10 * (x_hat.norm(dim=1) - 1).square().mean().item()
     found = Dragan().penalty(quadratic, x, torch.full_like(x, math.nan), eps)
     assert found.item() == pytest.approx(expected, rel=1e-12)
@@ -428,3 +428,30 @@ def test_they_refuse_batch_norm_and_change_nothing(constraint):
 def test_the_other_penalties_refuse(make, says):
     with pytest.raises(InputError, match=says):
         make()
+
+
+def test_hash_uniform_is_uniform_and_without_a_pattern():
+    """Means, variances and correlations of neighbours, of rows, and with eps itself: of uniform numbers."""
+    eps = torch.rand(2000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    u = hash_uniform(eps, (50,))
+    assert u.shape == (2000, 50)
+    assert ((u >= 0) & (u < 1)).all()
+    count = torch.histc(u, 20, 0, 1) / u.numel()
+    assert (count - 0.05).abs().max() < 5 * (0.05 * 0.95 / u.numel()) ** 0.5
+    columns = torch.corrcoef(torch.cat([u.T, eps[None]]))
+    rows = torch.corrcoef(u[:200])
+    for matrix, n in ((columns, 2000), (rows, 50)):
+        off = matrix - torch.eye(len(matrix), dtype=torch.float64)
+        assert off.abs().max() < 5.5 / n**0.5
+        assert abs(off.square().mean().item() * n - 1) < 0.3
+
+
+def test_hash_uniform_is_a_function_of_each_row_and_keeps_its_precision():
+    eps = torch.rand(6)
+    u = hash_uniform(eps, (3, 2, 2))
+    assert u.dtype == torch.float32
+    assert torch.equal(u[4:], hash_uniform(eps[4:], (3, 2, 2)))
+    assert torch.equal(u, hash_uniform(eps, (3, 2, 2)))
+    ends = hash_uniform(torch.tensor([0.0, 1 - 2**-24]), (1000,))
+    assert ((ends >= 0) & (ends < 1)).all()
+    assert abs(ends.mean().item() - 0.5) < 0.03

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wganlab.errors import InputError
-from wganlab.sampling import Draw, empirical, grid, normal, parallel_line, ring, spread, swiss_roll
+from wganlab.sampling import Draw, empirical, grid, normal, parallel_line, ring, swiss_roll
 
 ROWS = torch.arange(12.0).reshape(6, 2)
 SAMPLERS = {
@@ -260,30 +260,3 @@ def test_a_draw_on_the_gpu_stays_there(real):
 def test_a_sampler_that_gives_too_few_rows_is_found_before_the_first_step():
     with pytest.raises(InputError, match="'real' gave 3 rows where 4 were asked for"):
         Draw(lambda n, rng: torch.zeros(n - 1, 2), normal(2), 4)
-
-
-def test_spread_is_uniform_and_without_a_pattern():
-    """Means, variances and correlations of neighbours, of rows, and with eps itself: of uniform numbers."""
-    eps = torch.rand(2000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    u = spread(eps, (50,))
-    assert u.shape == (2000, 50)
-    assert ((u >= 0) & (u < 1)).all()
-    count = torch.histc(u, 20, 0, 1) / u.numel()
-    assert (count - 0.05).abs().max() < 5 * (0.05 * 0.95 / u.numel()) ** 0.5
-    columns = torch.corrcoef(torch.cat([u.T, eps[None]]))
-    rows = torch.corrcoef(u[:200])
-    for matrix, n in ((columns, 2000), (rows, 50)):
-        off = matrix - torch.eye(len(matrix), dtype=torch.float64)
-        assert off.abs().max() < 5.5 / n**0.5
-        assert abs(off.square().mean().item() * n - 1) < 0.3
-
-
-def test_spread_is_a_function_of_each_row_and_keeps_its_precision():
-    eps = torch.rand(6)
-    u = spread(eps, (3, 2, 2))
-    assert u.dtype == torch.float32
-    assert torch.equal(u[4:], spread(eps[4:], (3, 2, 2)))
-    assert torch.equal(u, spread(eps, (3, 2, 2)))
-    ends = spread(torch.tensor([0.0, 1 - 2**-24]), (1000,))
-    assert ((ends >= 0) & (ends < 1)).all()
-    assert abs(ends.mean().item() - 0.5) < 0.03

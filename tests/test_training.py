@@ -8,38 +8,26 @@ from functools import partial
 
 import pytest
 import torch
+from games import RECIPES, equal, new_draw, new_game, new_players, weights_of
 from torch import nn
 
 from wganlab import networks, recipes, sampling
-from wganlab.constraints import Constraint, GradientPenalty
+from wganlab.constraints import Constraint, WeightClipping
 from wganlab.errors import DivergenceError, InputError
 from wganlab.objectives import Objective
-from wganlab.training import Average, Game, Step, check_finite, descend, device, follow, train
-
-RECIPES = {
-    "gan": recipes.gan,
-    "wgan": recipes.wgan,
-    "wgan_gp": recipes.wgan_gp,
-    "one-sided": replace(recipes.wgan_gp, constraint=GradientPenalty(10.0, one_sided=True)),
-    "digits": recipes.wgan_gp_digits,
-}
-
-
-def new_players(seed=0):
-    torch.manual_seed(seed)
-    return networks.mlp(2, 2, hidden=(16, 16)), networks.mlp(2, 1, hidden=(16, 16))
-
-
-def new_draw(seed=0, m=32):
-    return sampling.Draw(sampling.ring(), sampling.normal(2), m, seed=seed)
-
-
-def weights_of(*players):
-    return [w.detach().clone() for player in players for w in player.parameters()]
-
-
-def equal(these, those):
-    return all(torch.equal(a, b) for a, b in zip(these, those, strict=True))
+from wganlab.training import (
+    Average,
+    Game,
+    Step,
+    apply_gradient,
+    check_finite,
+    critic_gradient,
+    descend,
+    device,
+    fit,
+    linear_decay,
+    train,
+)
 
 
 def by_hand(generator, critic, recipe, draw, turns):
@@ -47,6 +35,7 @@ def by_hand(generator, critic, recipe, draw, turns):
     critic_optimizer = recipe.optimizer(critic.parameters())
     generator_optimizer = (recipe.generator_optimizer or recipe.optimizer)(generator.parameters())
     penalty_weight = getattr(recipe.constraint, "weight", 0.0)
+    clip = getattr(recipe.constraint, "c", None)
     for step in range(turns):
         for t in range(recipe.n_critic):
             x, z, eps = draw(step, t)
@@ -60,9 +49,9 @@ def by_hand(generator, critic, recipe, draw, turns):
             critic_optimizer.zero_grad()
             loss.backward()
             critic_optimizer.step()
-            if recipe is RECIPES["wgan"]:
+            if clip:
                 for w in critic.parameters():
-                    w.data.clamp_(-0.01, 0.01)
+                    w.data.clamp_(-clip, clip)
         z = draw.latent(step)
         loss = recipe.objective.generator(critic(generator(z)))
         generator_optimizer.zero_grad()
@@ -72,33 +61,88 @@ def by_hand(generator, critic, recipe, draw, turns):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_library_equals_the_loop_written_by_hand_bit_for_bit(name):
-    players, twins = new_players(), new_players()
-    by_hand(*twins, RECIPES[name], new_draw(), turns=6)
-    for _ in train(Game(*players, RECIPES[name]), new_draw(), until=6):
+    game, twin = new_game(RECIPES[name]), new_game(RECIPES[name])
+    by_hand(twin.generator, twin.critic, RECIPES[name], new_draw(), turns=6)
+    for _ in train(game, new_draw(), until=6):
         pass
-    assert equal(weights_of(*players), weights_of(*twins))
-    assert not equal(weights_of(*players), weights_of(*new_players()))
+    assert equal(weights_of(game.generator, game.critic), weights_of(twin.generator, twin.critic))
+    assert not equal(weights_of(game.generator, game.critic), weights_of(*new_players()))
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_stopping_and_continuing_from_a_state_changes_nothing(name):
-    whole = Game(*new_players(), RECIPES[name])
-    for _ in train(whole, new_draw(), until=8):
-        pass
-    first = Game(*new_players(), RECIPES[name])
-    for _ in train(first, new_draw(), until=3):
-        pass
-    second = Game(*new_players(seed=9), RECIPES[name])
+    whole, first, second = new_game(RECIPES[name]), new_game(RECIPES[name]), new_game(RECIPES[name], seed=9)
+    for game, until in ((whole, 8), (first, 3)):
+        for _ in train(game, new_draw(), until):
+            pass
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for _ in train(second, new_draw(), until=8):
         pass
     assert equal(weights_of(second.generator, second.critic), weights_of(whole.generator, whole.critic))
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_fit_is_the_inner_loop_written_by_hand_bit_for_bit(name):
+    """With a rate that falls, for every recipe; the fakes are a fixed law, not a generator's."""
+    recipe, draw = RECIPES[name], sampling.Draw(sampling.ring(), sampling.normal(2), 32, seed=3)
+    (_, critic), (_, twin) = (new_players(spectral=recipe is recipes.sn_gan) for _ in range(2))
+    optimizer, losses = recipe.optimizer(twin.parameters()), []
+    for step in range(12):
+        for group in optimizer.param_groups:
+            group["lr"] = optimizer.defaults["lr"] * (1 - step / 12)
+        x, x_fake, eps = draw(step, 0)
+        loss = recipe.objective.critic(twin(x), twin(x_fake))
+        descend(loss + recipe.constraint.penalty(twin, x, x_fake, eps), optimizer)
+        recipe.constraint.project(twin)
+        losses.append(loss.detach())
+    steps = list(fit(critic, draw, recipe, until=12, rate=lambda step: 1 - step / 12))
+    assert equal(weights_of(critic), weights_of(twin))
+    assert equal([step.critic_loss for step in steps], losses)
+    assert [step.index for step in steps] == list(range(1, 13))
+    assert steps[0].generator_loss is None
+
+
+def test_fit_refuses_what_train_refuses_and_stops_at_nan():
+    _, critic = new_players()
+    draw = new_draw()
+    with pytest.raises(InputError, match="critic updates >= 0, got -1"):
+        fit(critic, draw, recipes.wgan, until=-1)
+    with pytest.raises(InputError, match="critic has no weights"):
+        next(fit(nn.Flatten(0), draw, recipes.wgan, until=1))
+
+    def spoilt(step):
+        x, x_fake, eps = draw(step)
+        return (x * math.nan if step == 2 else x), x_fake, eps
+
+    with pytest.raises(DivergenceError, match="at step 3: critic loss nan, penalty"):
+        list(fit(critic, spoilt, recipes.wgan_gp, until=9))
+
+
+def test_gradients_move_nothing_and_steps_apply_them():
+    game = new_game(recipes.wgan)
+    x, z, eps = new_draw()(0, 0)
+    before = weights_of(game.generator, game.critic)
+    loss, penalty, gradient = game.critic_gradient(x, z, eps)
+    generator_loss, generator_gradient = game.generator_gradient(z)
+    assert equal(weights_of(game.generator, game.critic), before)
+    x_fake = game.generator(z).detach()
+    lone = critic_gradient(game.critic, game.recipe, x, x_fake, eps)
+    assert equal([loss, penalty, *gradient], [lone[0], lone[1], *lone[2]])
+    sgd = replace(recipes.wgan, optimizer=partial(torch.optim.SGD, lr=1.0), constraint=WeightClipping(1e9))
+    twin = Game(copy.deepcopy(game.generator), copy.deepcopy(game.critic), sgd)
+    assert equal(twin.critic_step(x, z, eps), [loss, penalty])
+    moved = zip(game.critic.parameters(), gradient, strict=True)
+    assert equal(twin.critic.parameters(), [weight - part for weight, part in moved])
+    twin = Game(copy.deepcopy(game.generator), copy.deepcopy(game.critic), sgd)
+    assert torch.equal(twin.generator_step(z), generator_loss)
+    moved = zip(game.generator.parameters(), generator_gradient, strict=True)
+    assert equal(twin.generator.parameters(), [weight - part for weight, part in moved])
+
+
 def test_a_run_is_decided_by_the_seed():
     ends = []
     for seed in (0, 0, 1):
-        game = Game(*new_players(), recipes.wgan_gp)
+        game = new_game()
         for _ in train(game, new_draw(seed), until=2):
             torch.rand(3)  # the global generator plays no part
         ends.append(weights_of(game.generator, game.critic))
@@ -108,9 +152,16 @@ def test_a_run_is_decided_by_the_seed():
 
 def test_steps_count_and_critic_updates_are_as_the_recipe_says():
     calls = []
-    game = Game(*new_players(), recipes.wgan)
-    accelerate = lambda step: lambda *batch: (calls.append(step.__name__), step(*batch))[1]  # noqa: E731
-    steps = list(train(game, new_draw(), until=3, accelerate=accelerate))
+    game = new_game(recipes.wgan)
+
+    def noting(game):
+        twin = copy.copy(game)
+        for name in ("critic_step", "generator_step"):
+            step = getattr(game, name)
+            setattr(twin, name, lambda *batch, name=name, step=step: (calls.append(name), step(*batch))[1])
+        return twin
+
+    steps = list(train(game, new_draw(), until=3, accelerate=noting))
     assert [step.index for step in steps] == [1, 2, 3]
     assert calls == (["critic_step"] * 5 + ["generator_step"]) * 3
     assert list(train(game, new_draw(), until=3)) == []  # it has arrived already
@@ -118,7 +169,7 @@ def test_steps_count_and_critic_updates_are_as_the_recipe_says():
 
 
 def test_after_every_critic_update_weights_are_within_the_clip():
-    game = Game(*new_players(), recipes.wgan)
+    game = new_game(recipes.wgan)
     draw = new_draw()
     for t in range(3):
         game.critic_step(*draw(0, t))
@@ -128,7 +179,7 @@ def test_after_every_critic_update_weights_are_within_the_clip():
 
 
 def test_each_player_moves_only_in_its_own_step():
-    game = Game(*new_players(), recipes.wgan_gp)
+    game = new_game()
     x, z, eps = new_draw()(0, 0)
     generator, critic = weights_of(game.generator), weights_of(game.critic)
     game.critic_step(x, z, eps)
@@ -255,10 +306,9 @@ def test_device_is_cuda_exactly_where_there_is_one():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_same_lines_train_on_cuda(name):
-    generator, critic = (player.cuda() for player in new_players())
-    draw = sampling.Draw(sampling.ring(), sampling.normal(2), 32, device="cuda")
+    generator, critic = (player.cuda() for player in new_players(spectral=name == "sn_gan"))
     game = Game(generator, critic, RECIPES[name])
-    for step in train(game, draw, until=3):
+    for step in train(game, new_draw(device="cuda"), until=3):
         assert step.critic_loss.is_cuda
     assert game.step == 3
 
@@ -268,7 +318,7 @@ def test_frozen_weights_stay_and_the_others_move():
     critic[0].requires_grad_(False)
     game = Game(networks.mlp(2, 2, hidden=(4,)), critic, recipes.wgan_gp)
     before = copy.deepcopy(critic.state_dict())
-    list(train(game, sampling.Draw(sampling.ring(), sampling.normal(2), 8), 2))
+    list(train(game, new_draw(m=8), 2))
     moved = {name: not torch.equal(before[name], weight) for name, weight in critic.state_dict().items()}
     # a constant added to the critic changes no loss, so the last bias has the gradient 0
     assert moved == {"0.weight": False, "0.bias": False, "2.weight": True, "2.bias": False}
@@ -276,17 +326,17 @@ def test_frozen_weights_stay_and_the_others_move():
 
 @pytest.mark.parametrize("every", [1, 2, 3, 7, 100])
 def test_a_divergence_is_named_however_seldom_it_is_looked_for(every):
-    def broken(step):
-        count = itertools.count(1)
+    def broken(game):
+        count, twin = itertools.count(1), copy.copy(game)
 
-        def run(*batch):
-            result = step(*batch)
-            return result if torch.is_tensor(result) or next(count) < 5 else (result[0] * math.nan, result[1])
+        def critic_step(*batch):
+            loss, penalty = game.critic_step(*batch)
+            return (loss if next(count) < 5 else loss * math.nan), penalty
 
-        return run
+        twin.critic_step = critic_step
+        return twin
 
-    game = Game(networks.mlp(2, 2), networks.mlp(2, 1), replace(recipes.wgan_gp, n_critic=1))
-    draw = sampling.Draw(sampling.ring(), sampling.normal(2), 8)
+    game, draw = new_game(replace(recipes.wgan_gp, n_critic=1)), new_draw(m=8)
     seen = []
     with pytest.raises(DivergenceError, match="at step 5: critic loss nan"):
         seen.extend(train(game, draw, 9, accelerate=broken, check_every=every))
@@ -300,9 +350,8 @@ def test_losses_near_the_largest_float_are_finite():
 
 @pytest.mark.parametrize("every", [0, -1, 1.5])
 def test_check_every_must_be_a_whole_number(every):
-    game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan_gp)
     with pytest.raises(InputError, match="check_every >= 1"):
-        next(train(game, sampling.Draw(sampling.ring(), sampling.normal(2), 8), 1, check_every=every))
+        train(new_game(), new_draw(), 1, check_every=every)
 
 
 @pytest.mark.parametrize("make", [partial(torch.optim.Adam, fused=True), torch.optim.RMSprop])
@@ -315,7 +364,7 @@ def test_a_gradient_is_applied_where_its_weight_lies(make):
     for weight in (plain, last, turned):
         optimizer = make([weight], lr=0.1)
         for k in (1, 2, 3):
-            follow([gradient * k], optimizer)
+            apply_gradient([gradient * k], optimizer)
     assert torch.equal(plain, last)
     assert torch.equal(plain, turned)
 
@@ -327,3 +376,67 @@ def test_an_optimizer_that_refuses_its_numbers_is_named(name, field):
         InputError, match=f"The {name}'s optimizer cannot be made: Invalid learning rate: -1.0"
     ):
         Game(networks.mlp(2, 2), networks.mlp(2, 1), recipe)
+
+
+# Learning rates are a pure function of the number of turns, so that a resumed run has the same
+
+
+def rates(game):
+    return [
+        group["lr"]
+        for optimizer in (game.critic_optimizer, game.generator_optimizer)
+        for group in optimizer.param_groups
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "share"), [(0, 1.0), (599, 1.0), (600, 1.0), (601, 0.9975), (800, 0.5), (1000, 0.0), (2000, 0.0)]
+)
+def test_the_rate_falls_on_a_line_from_start_to_until(step, share):
+    game = new_game(recipes.wgan_gp_digits)
+    for turn in (step, 3, step):  # nothing is remembered from the turns before
+        game.step = turn
+        linear_decay(game, 600, 1000)
+    assert rates(game) == pytest.approx([2e-3 * share, 1e-3 * share], rel=1e-12)
+
+
+def test_it_is_the_authors_decay():
+    """gan_cifar_resnet.py: decay = max(0, 1 - iteration / 100000), at the first iteration 1."""
+    game = new_game(recipes.wgan_gp_resnet)
+    for step in (0, 1, 12_345, 99_999, 100_000):
+        game.step = step
+        linear_decay(game, 0, 100_000)
+        assert rates(game) == pytest.approx([2e-4 * max(0.0, 1 - step / 100_000)] * 2, rel=1e-12)
+
+
+def run_with_decay(game, until):
+    linear_decay(game, 2, 8)
+    for _ in train(game, new_draw(m=8), until):
+        linear_decay(game, 2, 8)
+
+
+def test_a_resumed_run_has_the_rates_of_the_uninterrupted_one():
+    whole, first, second = new_game(), new_game(), new_game()
+    run_with_decay(whole, 7)
+    run_with_decay(first, 4)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    run_with_decay(second, 7)
+    for one, other in zip(whole.critic.parameters(), second.critic.parameters(), strict=True):
+        assert torch.equal(one, other)
+    constant = new_game()
+    list(train(constant, new_draw(m=8), 7))
+    assert not torch.equal(constant.critic[0].weight, whole.critic[0].weight)
+
+
+def test_at_rate_0_nothing_moves():
+    game = new_game(recipes.wgan_gp_resnet)
+    game.step = 8
+    before = [weight.clone() for weight in game.critic.parameters()]
+    run_with_decay(game, 10)
+    assert all(torch.equal(a, b) for a, b in zip(before, game.critic.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("start", "until"), [(-1, 5), (5, 5), (6, 5)])
+def test_refuses_a_line_that_is_none(start, until):
+    with pytest.raises(InputError, match=f"0 <= start < until, got start {start} and until {until}"):
+        linear_decay(new_game(), start, until)

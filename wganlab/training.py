@@ -169,9 +169,9 @@ class Game:
     ):
         recipe.constraint.check(critic)
         self.generator, self.critic, self.recipe, self.mean = generator, critic, recipe, mean
+        self.critic_optimizer = optimizer_for("critic", critic, recipe.optimizer)
         make_optimizer = recipe.generator_optimizer or recipe.optimizer
         self.generator_optimizer = optimizer_for("generator", generator, make_optimizer)
-        self.critic_optimizer = optimizer_for("critic", critic, recipe.optimizer)
         self.step = 0
 
     def critic_gradient(self, x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Gradient]:
