@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from wganlab import products
+from wganlab.engine import products
 
 CAN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -30,8 +31,8 @@ def test_a_product_is_that_of_float64(other, m, k, n):
     for left, right in ((a, b), (turned, b), (a, torch.randn(n, k).T)):
         assert products.fits(left, right) == (left.is_contiguous() or n >= products.NARROW)
         exact = left.double() @ right.double()
-        assert (products.product(left, right) - exact).abs().max() <= bound(left, right)
-        assert (products.product(left, right, bias) - exact - bias).abs().max() <= bound(left, right) + 1e-5
+        assert (products.matmul(left, right) - exact).abs().max() <= bound(left, right)
+        assert (products.matmul(left, right, bias) - exact - bias).abs().max() <= bound(left, right) + 1e-5
 
 
 def test_it_is_asked_only_where_it_fits(other, monkeypatch):
@@ -44,7 +45,7 @@ def test_it_is_asked_only_where_it_fits(other, monkeypatch):
         assert not products.fits(a, b)
     monkeypatch.setattr(products, "onednn_is_faster", lambda: False)
     assert not products.fits(a, b)
-    assert products.multiplied(len) is len
+    assert products.with_onednn(len) is len
 
 
 def test_both_functions_have_the_right_first_and_second_derivatives():
@@ -52,66 +53,55 @@ def test_both_functions_have_the_right_first_and_second_derivatives():
     x, weight, bias = (
         torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 4), (2, 4), 2)
     )
-    assert torch.autograd.gradcheck(products.Linear.apply, (x, weight, bias))
-    assert torch.autograd.gradgradcheck(products.Linear.apply, (x, weight, bias))
-    assert torch.autograd.gradcheck(products.Multiply.apply, (x, weight.T))
-    assert torch.autograd.gradgradcheck(products.Multiply.apply, (x, weight.T))
+    assert torch.autograd.gradcheck(products.LinearFunction.apply, (x, weight, bias))
+    assert torch.autograd.gradgradcheck(products.LinearFunction.apply, (x, weight, bias))
+    assert torch.autograd.gradcheck(products.MatMul.apply, (x, weight.T))
+    assert torch.autograd.gradgradcheck(products.MatMul.apply, (x, weight.T))
 
 
-def test_a_penalty_through_them_equals_the_plain_one(other):
+def test_a_penalty_through_them_equals_the_plain_one(other, monkeypatch):
     torch.manual_seed(0)
     critic = nn.Sequential(
         nn.Linear(300, 256), nn.ReLU(), nn.Linear(256, 256, bias=False), nn.ReLU(), nn.Linear(256, 1)
     )
-    x = torch.randn(64, 300)
-    weights = list(critic.parameters())
+    x, called, inner = torch.randn(64, 300), [], products.LinearFunction.forward
 
     def penalty():
         point = x.clone().requires_grad_()
         (slope,) = torch.autograd.grad(critic(point).sum(), point, create_graph=True)
         loss = critic(x).mean() + (slope.norm(dim=1) - 1).square().mean()
-        return torch.autograd.grad(loss, weights)
+        return torch.autograd.grad(loss, list(critic.parameters()))
 
     plain = penalty()
-    called = []
-    inner = products.Linear.forward
-    products.Linear.forward = staticmethod(lambda *arguments: called.append(1) or inner(*arguments))
-    try:
-        written = products.multiplied(penalty)()
-    finally:
-        products.Linear.forward = staticmethod(inner)
-    assert len(called) == 4  # two layers are large enough, in two passes
-    for a, b in zip(plain, written, strict=True):
+    count = staticmethod(lambda *arguments: called.append(1) or inner(*arguments))
+    monkeypatch.setattr(products.LinearFunction, "forward", count)
+    for a, b in zip(plain, products.with_onednn(penalty)(), strict=True):
         assert (a - b).abs().max() <= 1e-5 * max(1.0, a.abs().max())
+    assert len(called) == 4  # two layers are large enough, in two passes
 
 
 def test_keywords_and_layers_without_bias_pass_through(other):
     x, weight, bias = torch.randn(256, 256), torch.randn(256, 256), torch.randn(256)
-    plain = torch.nn.functional.linear(x, weight, bias=bias)
-    made = products.multiplied(lambda: torch.nn.functional.linear(x, weight, bias=bias))()
-    assert torch.allclose(plain, made, atol=1e-4)
-    assert torch.allclose(
-        products.multiplied(lambda: torch.nn.functional.linear(x, weight))(), x @ weight.T, atol=1e-3
-    )
+    for made in (lambda: functional.linear(x, weight, bias=bias), lambda: functional.linear(x, weight)):
+        assert torch.allclose(made(), products.with_onednn(made)(), atol=1e-3)
 
 
-def test_the_processor_decides_and_nothing_else(monkeypatch):
-    products.onednn_is_faster.cache_clear()
-    for maker, faster in (("GenuineIntel", False), ("AuthenticAMD", True)):
-        monkeypatch.setattr(products.Path, "read_text", lambda path, maker=maker, **keywords: maker)
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-        monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
-        products.onednn_is_faster.cache_clear()
-        assert products.onednn_is_faster() == (faster and CAN)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    products.onednn_is_faster.cache_clear()
-    assert not products.onednn_is_faster()
+@pytest.mark.parametrize(
+    ("maker", "capability", "faster"),
+    [
+        ("AuthenticAMD", "AVX512", True),
+        ("GenuineIntel", "AVX512", False),
+        ("AuthenticAMD", "AVX2", False),
+        (None, "AVX512", False),  # not Linux: no such file
+    ],
+)
+def test_the_processor_decides_and_nothing_else(monkeypatch, maker, capability, faster):
+    def read_text(path, **keywords):
+        if maker is None:
+            raise FileNotFoundError
+        return maker
 
-    def missing(path, **keywords):
-        raise FileNotFoundError
-
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    monkeypatch.setattr(products.Path, "read_text", missing)
-    products.onednn_is_faster.cache_clear()
-    assert not products.onednn_is_faster()
-    products.onednn_is_faster.cache_clear()
+    monkeypatch.setattr(products.Path, "read_text", read_text)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    assert products.onednn_is_faster.__wrapped__() == (faster and CAN)  # what is cached is left alone
