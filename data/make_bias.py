@@ -22,6 +22,8 @@ at the right. Each number is E f(x) - E f(g(z)) by quadrature, not from a batch.
 """
 
 import time
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -31,9 +33,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from wganlab import Draw, data, networks
+from wganlab import Draw, data, fit, networks, recipes
 from wganlab.constraints import GradientPenalty, input_gradient
-from wganlab.objectives import wasserstein
 from wganlab.sampling import Sampler
 from wganlab.training import descend
 
@@ -93,14 +94,11 @@ def train(pair, weight, seed, *, one_sided=False, relu=False, start=None):
         adam = Adam(critic.parameters(), lr=1e-2, fused=True)
         for _ in range(300):
             descend((critic(places) - start * places[:, 0]).square().mean(), adam)
-    adam = Adam(critic.parameters(), lr=2e-3, betas=(0.0, 0.9), fused=True)
-    penalty = GradientPenalty(weight, one_sided=one_sided).penalty
+    adam = partial(recipes.adam, lr=2e-3, betas=(0.0, 0.9))
+    recipe = replace(recipes.wgan_gp, constraint=GradientPenalty(weight, one_sided=one_sided), optimizer=adam)
     draw = Draw(real.sample, fake.sample, BATCH, seed=seed)
-    for step in range(STEPS):
-        adam.param_groups[0]["lr"] = 2e-3 * (1 - step / STEPS)
-        x, x_fake, eps = draw(step, 0)
-        loss = wasserstein.critic(critic(x), critic(x_fake))
-        descend(loss + penalty(critic, x, x_fake, eps), adam)
+    for _ in fit(critic, draw, recipe, STEPS, rate=lambda step: 1 - step / STEPS):
+        pass
     return critic
 
 

@@ -20,10 +20,11 @@ import torch
 from torch.nn.functional import cosine_similarity
 from torch.optim import Adam, RMSprop
 
-from wganlab import Draw, Game, data, metrics, networks, recipes, sampling, train, transport
+from wganlab import Draw, Game, data, fit, metrics, networks, recipes, sampling, train, transport
 from wganlab.constraints import Constraint, GradientPenalty, WeightClipping, input_gradient
 from wganlab.lipschitz import layer_gradients
-from wganlab.training import descend
+from wganlab.objectives import wasserstein
+from wganlab.recipes import MakeOptimizer, Recipe
 
 LAWS = {"ring": sampling.ring(), "grid": sampling.grid(), "roll": sampling.swiss_roll()}
 SURFACES = {  # constraint, whether the segments join a point with its own noisy copy, optimizer, steps
@@ -52,7 +53,7 @@ def train_critic(
     critic: torch.nn.Module,
     law: sampling.Sampler,
     constraint: Constraint,
-    optimizer: torch.optim.Optimizer,
+    make_optimizer: MakeOptimizer,
     steps: int,
     *,
     seed: int,
@@ -62,14 +63,15 @@ def train_critic(
     """The critic alone, against fixed noise; ``paired=False`` shuffles the copies."""
     rng = torch.Generator().manual_seed(seed)
     kind = next(critic.parameters()).dtype
-    constraint.project(critic)
-    for _ in range(steps):
+
+    def draw(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         x, x_fake = (points.to(kind) for points in batch(law, m, rng))
         eps = torch.rand(m, generator=rng).to(kind)
-        x_fake = x_fake if paired else x_fake[torch.randperm(m, generator=rng)]
-        loss = critic(x_fake).mean() - critic(x).mean()
-        descend(loss + constraint.penalty(critic, x, x_fake, eps), optimizer)
-        constraint.project(critic)
+        return x, x_fake if paired else x_fake[torch.randperm(m, generator=rng)], eps
+
+    constraint.project(critic)  # before the first update, too
+    for _ in fit(critic, draw, Recipe(wasserstein, constraint, make_optimizer), steps):
+        pass
 
 
 def seen_modes(f, centres: torch.Tensor, radius: float) -> int:
@@ -107,9 +109,7 @@ def surfaces(arrays: dict) -> None:
         for key, (constraint, paired, make_optimizer, steps) in SURFACES.items():
             torch.manual_seed(0)
             critic = networks.mlp(2, 1)
-            train_critic(
-                critic, law, constraint, make_optimizer(critic.parameters()), steps, seed=0, paired=paired
-            )
+            train_critic(critic, law, constraint, make_optimizer, steps, seed=0, paired=paired)
             critic = critic.double()
             slope = lambda points, f=critic: input_gradient(f, points).detach()  # noqa: E731
             rows[key] = judge(critic, slope, exact, name, x, y)
@@ -154,7 +154,7 @@ def layers(arrays: dict) -> None:
         before, signs = layer_gradients(critic, *test_batch()), weights_of(critic).sign()
         shares = [at_bound(critic, c)]
         recipe = recipes.wgan if key in clips else recipes.wgan_gp
-        train_critic(critic, LAWS["roll"], constraint, recipe.optimizer(critic.parameters()), 1500, seed=0)
+        train_critic(critic, LAWS["roll"], constraint, recipe.optimizer, 1500, seed=0)
         after = layer_gradients(critic, *test_batch())
         shares += [at_bound(critic, c), (weights_of(critic).sign() != signs).double().mean().item()]
         arrays[key] = torch.stack([before, after]).numpy()
@@ -189,8 +189,8 @@ def law(arrays: dict) -> None:
             critic = deep(0).to(kind)
             WeightClipping(c).project(critic)
             before = slope_of(layer_gradients(critic, *test_batch()).numpy())
-            optimizer = RMSprop(critic.parameters(), lr=3e-4, eps=eps)
-            train_critic(critic, LAWS["roll"], WeightClipping(c), optimizer, 400, seed=0, m=128)
+            rmsprop = partial(RMSprop, lr=3e-4, eps=eps)
+            train_critic(critic, LAWS["roll"], WeightClipping(c), rmsprop, 400, seed=0, m=128)
             row += [before, slope_of(layer_gradients(critic, *test_batch()).numpy())]
         rows.append(row)
         print("law", np.round(row, 3), flush=True)

@@ -9,15 +9,15 @@ of its Lipschitz constant; the critics of the plane on a grid; estimates between
 
 import copy
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity
-from torch.optim import Adam
 
-from wganlab import data, lipschitz, networks, sampling, transport
+from wganlab import data, fit, lipschitz, networks, recipes, sampling, transport
 from wganlab.benchmark_pair import FunnelPair
 from wganlab.constraints import (
     R1,
@@ -28,8 +28,27 @@ from wganlab.constraints import (
     WeightClipping,
     input_gradient,
 )
-from wganlab.objectives import wasserstein
-from wganlab.training import descend
+from wganlab.objectives import Objective, wasserstein
+from wganlab.recipes import Recipe
+
+
+class ScoresReal(Constraint):
+    """Minus the dual value of scores f(x) and their c-transform: all of the loss, without an objective."""
+
+    def penalty(self, critic, x, x_fake, eps):
+        f_x, cost = critic(x), torch.cdist(x.flatten(1), x_fake.flatten(1))
+        return -f_x.mean() - (cost - f_x[:, None]).amin(dim=0).mean()
+
+
+class ScoresFakes(Constraint):
+    """The same of scores f(x_fake)."""
+
+    def penalty(self, critic, x, x_fake, eps):
+        f_gz, cost = critic(x_fake), torch.cdist(x.flatten(1), x_fake.flatten(1))
+        return f_gz.mean() - (cost + f_gz).amin(dim=1).mean()
+
+
+none = Objective(critic=lambda f_x, f_gz: f_x.new_zeros(()), generator=lambda f_gz: f_gz.new_zeros(()))
 
 CONSTRAINTS = {
     "clip": WeightClipping(0.04),
@@ -40,8 +59,8 @@ CONSTRAINTS = {
     "div": WassersteinDivergence(),
     "sn": Constraint(),  # in the layers
     "sort": Constraint(),  # in the layers
-    "c_real": Constraint(),  # c-transform, the network scores real points
-    "c_fake": Constraint(),  # c-transform, the network scores fakes
+    "c_real": ScoresReal(),  # c-transform, the network scores real points
+    "c_fake": ScoresFakes(),  # c-transform, the network scores fakes
 }
 DIMS, SEEDS, STEPS, BATCH, HIDDEN = (2, 8), (0, 1, 2), 3000, 256, (64, 64, 64)
 SIDE, GRID, ARROWS = 2.5, 41, 11
@@ -56,25 +75,12 @@ def make(kind: str, inputs: int | tuple[int, ...], hidden: tuple[int, ...] = HID
     return networks.spectral(critic) if kind == "sn" else critic
 
 
-def loss_of(kind: str, critic: nn.Module, x: torch.Tensor, x_fake: torch.Tensor, eps: torch.Tensor):
-    """What the critic of a kind minimises: minus its estimate, plus its penalty."""
-    if kind == "c_real":
-        f_x, cost = critic(x), torch.cdist(x.flatten(1), x_fake.flatten(1))
-        return -f_x.mean() - (cost - f_x[:, None]).amin(dim=0).mean()
-    if kind == "c_fake":
-        f_gz, cost = critic(x_fake), torch.cdist(x.flatten(1), x_fake.flatten(1))
-        return f_gz.mean() - (cost + f_gz).amin(dim=1).mean()
-    return wasserstein.critic(critic(x), critic(x_fake)) + CONSTRAINTS[kind].penalty(critic, x, x_fake, eps)
-
-
 def trained(kind: str, critic: nn.Module, draw: sampling.Draw, steps: int, lr: float) -> nn.Module:
     """The critic after ``steps`` of Adam, beta = (0, 0.9), with a step size that falls to 0."""
-    adam = Adam(critic.parameters(), lr=lr, betas=(0.0, 0.9), fused=True)
-    for step in range(steps):
-        adam.param_groups[0]["lr"] = lr * (1 - step / steps)
-        x, x_fake, eps = draw(step, 0)
-        descend(loss_of(kind, critic, x, x_fake, eps), adam)
-        CONSTRAINTS[kind].project(critic)
+    objective = none if kind in ("c_real", "c_fake") else wasserstein
+    recipe = Recipe(objective, CONSTRAINTS[kind], partial(recipes.adam, lr=lr, betas=(0.0, 0.9)))
+    for _ in fit(critic, draw, recipe, steps, rate=lambda step: 1 - step / steps):
+        pass
     return critic.eval()
 
 
@@ -159,7 +165,7 @@ def on_digits() -> dict[str, np.ndarray]:
             part = slice(DIGIT_BATCH * k, DIGIT_BATCH * (k + 1))
             with torch.no_grad():
                 if kind == "c_real":
-                    values.append(-loss_of(kind, critic, held[part], fakes[part], None).item())
+                    values.append(-CONSTRAINTS[kind].penalty(critic, held[part], fakes[part], None).item())
                 else:
                     values.append((critic(held[part]).mean() - critic(fakes[part]).mean()).item())
         arrays[f"digits_{kind}"] = np.array(values)

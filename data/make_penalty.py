@@ -28,19 +28,19 @@ Writes data/runs/penalty.npz and .json.
 """
 
 import time
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, RMSprop
 
-from wganlab import Average, Draw, Game, data, metrics, networks, recipes, sampling, train
+from wganlab import Average, Draw, Game, data, fit, metrics, networks, recipes, sampling, train
 from wganlab.constraints import Constraint, GradientPenalty, WeightClipping
 from wganlab.objectives import wasserstein
 from wganlab.recipes import Recipe
-from wganlab.training import descend
 from wganlab.transport import emd
 
 WEIGHTS, SEEDS = (10.0, 1.0, 0.1), 3
@@ -111,17 +111,11 @@ def digit_gaps(constraint: Constraint, size: int, seed: int) -> np.ndarray:
     x_fake = fakes(1000, torch.Generator().manual_seed(seed))
     torch.manual_seed(seed)
     critic = networks.mlp(784, 1, hidden=(256, 256))
-    if isinstance(constraint, WeightClipping):
-        optimizer = RMSprop(critic.parameters(), lr=5e-5)
-    else:
-        optimizer = Adam(critic.parameters(), lr=1e-4, betas=(0.0, 0.9), fused=True)
+    paper = recipes.wgan if isinstance(constraint, WeightClipping) else recipes.wgan_gp
     draw, gaps = Draw(seen, fakes, 64, seed=seed), []
-    for step in range(1, DIGIT_STEPS + 1):
-        real, fake, eps = draw(step, 0)
-        loss = wasserstein.critic(critic(real), critic(fake))
-        descend(loss + constraint.penalty(critic, real, fake, eps), optimizer)
-        constraint.project(critic)
-        if step % DIGIT_EVERY == 0:
+    recipe = replace(paper, constraint=constraint)
+    for step in fit(critic, lambda step: draw(step + 1), recipe, DIGIT_STEPS):  # batches 1, 2, ...
+        if step.index % DIGIT_EVERY == 0:
             with torch.no_grad():
                 gaps.append([(critic(some).mean() - critic(x_fake).mean()).item() for some in (seen, others)])
     print(f"digits {type(constraint).__name__:15} {size:4} seed {seed}: "
@@ -134,19 +128,17 @@ def digit_gaps(constraint: Constraint, size: int, seed: int) -> np.ndarray:
 
 def penalised(real, fake, critic, weight, one_sided, seed, *, steps=PAIR_STEPS):
     """The critic's estimate and objective after training, both on 2^18 fresh points."""
-    penalty = GradientPenalty(weight, one_sided=one_sided).penalty
-    adam = Adam(critic.parameters(), lr=PAIR_RATE, betas=(0.0, 0.9), fused=True)
-    draw = Draw(real, fake, PAIR_BATCH, seed=seed)
-    for step in range(steps):
-        adam.param_groups[0]["lr"] = PAIR_RATE * (1 - step / steps)
-        x, x_fake, eps = draw(step, 0)
-        descend(wasserstein.critic(critic(x), critic(x_fake)) + penalty(critic, x, x_fake, eps), adam)
+    penalty = GradientPenalty(weight, one_sided=one_sided)
+    adam = partial(recipes.adam, lr=PAIR_RATE, betas=(0.0, 0.9))
+    recipe, draw = Recipe(wasserstein, penalty, adam), Draw(real, fake, PAIR_BATCH, seed=seed)
+    for _ in fit(critic, draw, recipe, steps, rate=lambda step: 1 - step / steps):
+        pass
     found, fresh = [], Draw(real, fake, 2**15, seed=1000)
     for part in range(8):
         x, x_fake, eps = fresh(part, 0)
         with torch.no_grad():
             estimate = (critic(x).mean() - critic(x_fake).mean()).item()
-        found.append((estimate, estimate - penalty(critic, x, x_fake, eps).item()))
+        found.append((estimate, estimate - penalty.penalty(critic, x, x_fake, eps).item()))
     return np.mean(found, axis=0)
 
 

@@ -151,7 +151,7 @@ def bumps(n, k, width, real, fake, std):
 
 def divergence(flow, density, step, weight):
     grid = Grid(density, step, weight)
-    return grid.arrival(flow)
+    return grid.inflow(flow)
 
 
 def test_a_row_of_cells_is_the_line():

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from wganlab.errors import InputError, SolverError
 from wganlab._quadrature import integral, interval
+from wganlab.errors import InputError, SolverError
 
 INF = math.inf
 

@@ -1,9 +1,20 @@
-"""The package in which the book *Wasserstein GANs, checked* is written.
+"""The package in which the book *Wasserstein GANs, checked* is written. A map of the house:
 
-Import its modules by name: ``from wganlab import networks, recipes, sampling``. What a notebook
-needs most, ``Game``, ``train`` and ``Draw``, is here too. Importing wganlab reads no data and
-changes no setting, and PyTorch is imported when the first of these names is asked for, so that
-``wganlab --help`` answers at once and Ctrl-C is heard from the start.
+1. Theory: ``divergences`` (KL, JS, total variation, the optimal discriminator) and ``transport`` (exact optimal
+   transport with a certificate, potentials, Sinkhorn, slices, what a gradient penalty computes).
+2. The game: ``sampling`` (distributions, and ``Draw``: all the randomness of a run), ``networks`` (players),
+   ``objectives`` (what each minimises), ``constraints`` (what keeps a critic 1-Lipschitz), ``recipes`` (the
+   papers' numbers; begin here), ``training`` (``Game``, ``train``, ``fit``: Algorithm 1).
+3. Measuring: ``metrics`` (exact W1, Fréchet distance, modes), ``lipschitz`` (how steep a critic is),
+   ``benchmark_pair`` (two laws whose W1 is known).
+4. Looking: ``plots`` (figures), ``interactive`` (figures that a reader moves).
+5. Rooms you need not enter: ``engine`` (the same game, faster: ``fast``, ``compiled``, ranks), ``checkpoints``
+   (nothing lost), ``data`` (digits, MNIST, CIFAR-10, kept results), ``mistakes`` (the bug zoo and ``audit``),
+   ``cli`` (the command ``wganlab``), ``errors``.
+
+Import modules by name: ``from wganlab import networks, recipes, sampling``. What a notebook needs most is
+here too. Importing wganlab reads no data and changes no setting, and PyTorch is imported when the first of
+these names is asked for, so that ``wganlab --help`` answers at once and Ctrl-C is heard from the start.
 """
 
 from importlib import import_module
@@ -11,11 +22,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .sampling import Draw
-    from .training import Average, Game, Step, device, train
+    from .training import Average, Game, Step, device, fit, train
 
 __version__ = "0.1.0"
 
-__all__ = ["Average", "Draw", "Game", "Step", "device", "train"]
+__all__ = ["Average", "Draw", "Game", "Step", "device", "fit", "train"]
 
 
 def __getattr__(name: str):

@@ -33,7 +33,7 @@ def as_float64(values: ArrayLike, name: str, ndim: int | None, *, finite: bool =
     return array
 
 
-def rounding(values: ArrayLike) -> float:
+def dtype_tolerance(values: ArrayLike) -> float:
     """What a total of such numbers may be off by since they are rounded: 5e-7 for float32, 9e-16 for float64.
 
     0 for lists and integers.
@@ -44,6 +44,6 @@ def rounding(values: ArrayLike) -> float:
     return 4 * float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
 
 
-def as_kind(array: np.ndarray, like: ArrayLike) -> ArrayLike:
+def like_input(array: np.ndarray, like: ArrayLike) -> ArrayLike:
     """``array`` as a tensor on the device of ``like`` if that is a tensor, else as it is."""
     return torch.as_tensor(array, device=like.device) if torch.is_tensor(like) else array

@@ -17,6 +17,8 @@ from torch import Tensor
 from ._arrays import as_float64
 from .errors import InputError
 
+__all__ = ["FunnelPair"]
+
 SIDE = 2.5  # real points are uniform on [-SIDE, SIDE]^dim
 POWER = 8  # how strongly a point slides: the share t of its ray becomes t ** POWER
 POINTS = 2**17  # of the quasi-random sample that W1 is computed from, in 16 parts

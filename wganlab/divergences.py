@@ -14,9 +14,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlog1py, xlogy
 
-from ._arrays import as_float64, as_kind, rounding
+from ._arrays import as_float64, dtype_tolerance, like_input
 from ._quadrature import integral, interval
 from .errors import InputError
+
+__all__ = [
+    "gan_value",
+    "js",
+    "js_density",
+    "js_distance",
+    "kl",
+    "kl_density",
+    "kl_normal",
+    "optimal_discriminator",
+    "tv",
+    "tv_density",
+]
 
 LogDensity = Callable[[float], float]
 
@@ -31,7 +44,7 @@ def as_weights(weights: ArrayLike, name: str) -> np.ndarray:
         bad = int(np.argmax(w < 0))
         raise InputError(f"'{name}' must be non-negative, but entry {bad} is {w[bad]}.")
     off = abs(w.sum() - 1)
-    if off > max(1e-9, rounding(weights)):
+    if off > max(1e-9, dtype_tolerance(weights)):
         raise InputError(
             f"'{name}' must sum to 1, but sums to {w.sum():.12g}. Divide it by its sum, in float64."
         )
@@ -288,7 +301,7 @@ def optimal_discriminator(
     with np.errstate(invalid="ignore"):  # 0/0 where nothing is
         real, fake = real / largest, fake / largest  # so that neither sum nor quotient leaves float64
         best = (real_label * real + fake_label * fake) / (real + fake)
-    return as_kind(best, p)
+    return like_input(best, p)
 
 
 def gan_value(D: ArrayLike, p: ArrayLike, q: ArrayLike) -> float:

@@ -14,8 +14,10 @@ from torch.nn.utils import parametrize
 from .errors import InputError
 from .networks import GroupSort
 
+__all__ = ["clip_bound", "gradient_norms", "layer_gradients", "lower_bound", "upper_bound"]
+
 # Maps that are 1-Lipschitz for the Euclidean norm, whatever their size.
-GENTLE = (nn.ReLU, nn.Tanh, nn.Flatten, nn.Unflatten, nn.Identity, nn.Softplus, GroupSort)
+ONE_LIPSCHITZ = (nn.ReLU, nn.Tanh, nn.Flatten, nn.Unflatten, nn.Identity, nn.Softplus, GroupSort)
 
 
 def gradient_norms(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -101,7 +103,7 @@ def norm_of(name: str, layer: nn.Module) -> float:
         return 1.0
     if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and layer.groups == 1:
         return convolution_norm(layer)
-    if isinstance(layer, GENTLE):
+    if isinstance(layer, ONE_LIPSCHITZ):
         return 1.0
     raise InputError(
         f"upper_bound knows linear and convolution layers, ReLU, leaky ReLU, tanh, softplus, GroupSort and "

@@ -16,7 +16,24 @@ from . import data
 from ._arrays import as_float64
 from .errors import InputError
 from .transport.exact import emd
-from .transport.normals import legs_of_w2
+from .transport.normals import w2_parts
+
+__all__ = [
+    "Coverage",
+    "ExactW1",
+    "PrecisionRecall",
+    "PrincipalFrechet",
+    "digit_classifier",
+    "digit_score",
+    "exact_w1",
+    "frechet_distance",
+    "inception_score",
+    "mmd",
+    "mode_coverage",
+    "precision_recall",
+    "principal_frechet",
+    "trained_digit_classifier",
+]
 
 
 class ExactW1(NamedTuple):
@@ -87,7 +104,7 @@ def frechet_distance(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov
     >>> round(frechet_distance([0.0, 0.0], np.eye(2), [1.0, 2.0], 4 * np.eye(2)), 12)  # 5 + 2 (2 - 1)^2
     7.0
     """
-    shift, spread = legs_of_w2(mean_p, cov_p, mean_q, cov_q)
+    shift, spread = w2_parts(mean_p, cov_p, mean_q, cov_q)
     distance = shift * shift + spread * spread
     if not math.isfinite(distance):
         raise InputError("The distance overflows float64. Scale the means and covariances down.")

@@ -14,6 +14,8 @@ from torch.nn.functional import softplus
 
 from .errors import InputError
 
+__all__ = ["Objective", "hinge", "least_squares", "minimax", "non_saturating", "wasserstein", "with_labels"]
+
 
 class Objective(NamedTuple):
     r"""A pair of losses: ``critic(f_x, f_gz)`` and ``generator(f_gz)``, both minimised.

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from .errors import InputError
 
+__all__ = ["field", "pictures", "piles", "plan", "points", "use_style"]
+
 REAL, FAKE, THEORY = "#0072B2", "#D55E00", "black"
 
 

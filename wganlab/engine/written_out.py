@@ -4,9 +4,11 @@ The critic is a chain of affine layers :math:`W_\ell` with (leaky) ReLU between 
 rows [x; x_fake; x_hat]; :math:`s_\ell` are the activations' slopes there, and :math:`c` is the loss's
 derivative in each row's score (1 for x_hat). Then the gradient is two chains of products:
 
-- backward: :math:`u_L = c`, :math:`u_{\ell-1} = (u_\ell W_\ell)\,s_{\ell-1}`; below the first layer stands
-  :math:`g = \nabla f(\hat x)`, and with it :math:`G = \partial\,\text{penalty}/\partial g`;
-- tangent, on the rows x_hat alone: :math:`a_0 = G`, :math:`a_\ell = (a_{\ell-1} W_\ell^T)\,s_\ell`;
+- backward (the chapter's chain down): :math:`u_L = c`, :math:`u_{\ell-1} = (u_\ell W_\ell)\,s_{\ell-1}`;
+  below the first layer stands :math:`g = \nabla f(\hat x)`, and with it
+  :math:`G = \partial\,\text{penalty}/\partial g`;
+- tangent (its chain up), on the rows x_hat alone: :math:`a_0 = G`,
+  :math:`a_\ell = (a_{\ell-1} W_\ell^T)\,s_\ell`;
 - :math:`\partial W_\ell = u_\ell^T\,[h_{\ell-1}(x);\ h_{\ell-1}(\tilde x);\ a_{\ell-1}]`, with the layer's
   inputs h, and :math:`\partial b_\ell` is the sum of :math:`u_\ell` over the rows x and x_fake.
 

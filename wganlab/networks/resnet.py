@@ -47,7 +47,7 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-def doubling(width: int) -> Residual:
+def up_block(width: int) -> Residual:
     """The generator's block: ``width`` maps to as many of twice the height and width.
 
     The shortcut's 1x1 convolution stands before its upsampling, not behind it as in the authors' code: the
@@ -75,7 +75,7 @@ def resnet_generator(latent: int = 128, *, width: int = 128) -> nn.Sequential:
         raise InputError(f"resnet_generator needs sizes >= 1, got {latent} and {width}.")
     return nn.Sequential(
         linear(latent, width * 4 * 4), nn.Unflatten(1, (width, 4, 4)),
-        doubling(width), doubling(width), doubling(width),
+        up_block(width), up_block(width), up_block(width),
         nn.BatchNorm2d(width), nn.ReLU(), convolution(width, 3, gain=1.0), nn.Tanh(),
     )  # fmt: skip
 

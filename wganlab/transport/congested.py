@@ -183,7 +183,7 @@ class Grid:
         self.size = density.size
         self.slopes = quotients(density.shape, step)
         # 2 lambda rho times the area, for each quarter of each cell
-        self.room = weight * step**2 / 2 * np.tile(density.reshape(-1), (4, 1))
+        self.capacity = weight * step**2 / 2 * np.tile(density.reshape(-1), (4, 1))
 
     def at(self, f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The gradient's direction (4, 2, size), 0 where it vanishes, and its excess over 1 (4, size)."""
@@ -191,32 +191,32 @@ class Grid:
         slope = np.hypot(gradient[:, 0], gradient[:, 1])
         return gradient / np.where(slope > 0, slope, 1.0)[:, None], np.maximum(slope - 1, 0.0)
 
-    def objective(self, f: np.ndarray, wanted: np.ndarray) -> float:
+    def objective(self, f: np.ndarray, source: np.ndarray) -> float:
         """J(f)."""
-        return float(f @ wanted - (self.room * self.at(f)[1] ** 2).sum() / 2)
+        return float(f @ source - (self.capacity * self.at(f)[1] ** 2).sum() / 2)
 
     def flow(self, f: np.ndarray) -> np.ndarray:
         """The flow (4, 2, size) that belongs to f: along its gradient, in proportion to the excess."""
         direction, excess = self.at(f)
-        return (self.room * excess)[:, None] * direction
+        return (self.capacity * excess)[:, None] * direction
 
-    def arrival(self, flow: np.ndarray) -> np.ndarray:
+    def inflow(self, flow: np.ndarray) -> np.ndarray:
         """What the flow brings to each point, less what it takes."""
         return self.slopes.T @ flow.reshape(-1)
 
-    def step_length(self, f: np.ndarray, way: np.ndarray, wanted: np.ndarray, promised: float) -> float:
+    def step_length(self, f: np.ndarray, way: np.ndarray, source: np.ndarray, promised: float) -> float:
         """The largest of 1, 1/2, 1/4, ... whose rise of J keeps 1e-4 of what its slope promised."""
-        share, before = 1.0, self.objective(f, wanted)
-        while share > 1e-9 and self.objective(f + share * way, wanted) < before + 1e-4 * share * promised:
+        share, before = 1.0, self.objective(f, source)
+        while share > 1e-9 and self.objective(f + share * way, source) < before + 1e-4 * share * promised:
             share /= 2
         return share
 
     def curvature(self, f: np.ndarray, least: float) -> csc_array:
-        """Minus the second derivative of J at f, kept positive by ``least`` times the room."""
+        """Minus the second derivative of J at f, kept positive by ``least`` times the capacity."""
         direction, excess = self.at(f)
         u, v = direction[:, 0], direction[:, 1]
-        across = self.room * np.maximum(excess / (1 + excess), least)
-        along = self.room * np.where(excess > 0, 1.0, least) - across
+        across = self.capacity * np.maximum(excess / (1 + excess), least)
+        along = self.capacity * np.where(excess > 0, 1.0, least) - across
         return self.stiffness(across + along * u**2, across + along * v**2, along * u * v)
 
     def stiffness(self, xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> csc_array:
@@ -225,9 +225,9 @@ class Grid:
         beside = np.stack([xy, np.zeros_like(xy)], axis=1).reshape(-1)[: -self.size]
         blocks = diags_array([main, beside, beside], offsets=[0, self.size, -self.size])
         matrix = self.slopes.T @ blocks @ self.slopes
-        hold = np.zeros(self.size)
-        hold[0] = matrix.diagonal().max()
-        return csc_array(matrix + diags_array(hold))
+        pinned = np.zeros(self.size)
+        pinned[0] = matrix.diagonal().max()
+        return csc_array(matrix + diags_array(pinned))
 
 
 def quotients(shape: tuple[int, int], step: float) -> csr_array:
@@ -266,24 +266,24 @@ def congested_flow(
     """
     p, q, density = as_float64(p, "p", 2), as_float64(q, "q", 2), as_float64(density, "density", 2)
     check_grid(p, q, density, step, weight)
-    wanted = (p - q).reshape(-1)
+    source = (p - q).reshape(-1)
     grid = Grid(density, step, weight)
-    repair = splu(grid.stiffness(grid.room, grid.room, np.zeros_like(grid.room)))
+    repair = splu(grid.stiffness(grid.capacity, grid.capacity, np.zeros_like(grid.capacity)))
     f, least = np.zeros(grid.size), 1e-3
     for _ in range(300):
         flow = grid.flow(f)
-        gradient = wanted - grid.arrival(flow)
-        mend = (grid.slopes @ repair.solve(gradient)).reshape(4, 2, -1)
-        flow = flow + grid.room[:, None] * mend  # now it carries exactly what is wanted
+        gradient = source - grid.inflow(flow)
+        correction = (grid.slopes @ repair.solve(gradient)).reshape(4, 2, -1)
+        flow = flow + grid.capacity[:, None] * correction  # now its inflow is the source exactly
         length = np.hypot(flow[:, 0], flow[:, 1])
-        crowd, bound = (length**2 / grid.room).sum(), grid.objective(f, wanted)
+        crowd, bound = (length**2 / grid.capacity).sum(), grid.objective(f, source)
         cost = float(length.sum() + crowd / 2)
         if cost - bound <= tolerance * cost:
             whole = flow.sum(axis=0).reshape(2, *p.shape) / step**2
             estimate = float(length.sum() + crowd)
             return CongestedFlow(cost, bound, estimate, float(length.sum()), f.reshape(p.shape), whole)
         way = splu(grid.curvature(f, least)).solve(gradient)
-        share = grid.step_length(f, way, wanted, promised=gradient @ way)
+        share = grid.step_length(f, way, source, promised=gradient @ way)
         f, least = f + share * way, max(least / 10, 1e-9) if share == 1 else min(3 * least, 1.0)
     raise SolverError(
         f"congested_flow stands at {bound:.9g} <= cost <= {cost:.9g} after 300 steps. Allow a larger "
@@ -303,7 +303,7 @@ def check_grid(p: np.ndarray, q: np.ndarray, density: np.ndarray, step: float, w
     for name, mass in (("p", p), ("q", q)):
         if mass.min() < 0 or abs(mass.sum() - 1) > 1e-9:
             raise InputError(
-                f"'{name}' must hold masses >= 0 with the sum 1, got a least one of {mass.min():.4g} and "
+                f"'{name}' must pinned masses >= 0 with the sum 1, got a least one of {mass.min():.4g} and "
                 f"the sum {mass.sum():.9g}. Divide by the sum."
             )
     if not density.min() > 0:

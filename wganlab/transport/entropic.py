@@ -19,7 +19,7 @@ from .exact import (
     TOLERANCE,
     Transport,
     as_points,
-    both_masses,
+    check_masses,
     check_size,
     ground_cost,
     scale_of,
@@ -82,7 +82,7 @@ def entropic_potentials(
     if not (isinstance(iterations, Integral) and iterations >= 1):
         raise InputError(f"'iterations' must be a whole number >= 1, got {iterations}.")
     cost, epsilon = as_float64(cost, "cost", 2), as_epsilon(epsilon)
-    a, b = both_masses(a, b, *cost.shape)
+    a, b = check_masses(a, b, *cost.shape)
     if len(a) > len(b):  # Newton's system has a row for each point of the first law
         g, f = entropic_potentials(cost.T, b, a, epsilon, iterations=iterations)
         return f, g
@@ -176,7 +176,7 @@ def sinkhorn(
         psi = (cost - f[:, None])[a > 0].min(axis=0)  # points without mass must not lower the bound
         return plan, (cost - psi).min(axis=1), psi
 
-    a, b = both_masses(a, b, n, m)
+    a, b = check_masses(a, b, n, m)
     return solve(matrix, a, b, cost, solver, certify_feasible)
 
 
@@ -213,7 +213,7 @@ def sinkhorn_divergence(
     points, others, epsilon = as_points(x, "x"), as_points(y, "y"), as_epsilon(epsilon)
     if not (isinstance(p, Real) and 1 <= p <= 2):
         raise InputError(f"sinkhorn_divergence is only known to be positive for 1 <= p <= 2, got p = {p}.")
-    a, b = both_masses(a, b, len(points), len(others))
+    a, b = check_masses(a, b, len(points), len(others))
     a, b = a / a.sum(), b / b.sum()
     across = entropic_value(points, others, a, b, epsilon, p)
     within = [entropic_value(z, z, w, w, epsilon, p) for z, w in ((points, a), (others, b))]

@@ -3,7 +3,7 @@
 import math
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
-from .._arrays import as_float64, as_kind, rounding
+from .._arrays import as_float64, dtype_tolerance, like_input
 from ..errors import InputError, SolverError
 
 TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost
@@ -65,7 +65,7 @@ def as_masses(masses: ArrayLike | None, n: int, name: str) -> np.ndarray:
     return w
 
 
-def both_masses(
+def check_masses(
     a: ArrayLike | None, b: ArrayLike | None, n: int, m: int, names: str = "ab"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Masses on n and on m points; raises ``InputError`` unless they have the same total.
@@ -73,7 +73,8 @@ def both_masses(
     To one part in 1e9; for float32 and shorter numbers to what they are rounded by.
     """
     v, w = as_masses(a, n, names[0]), as_masses(b, m, names[1])
-    if abs(v.sum() - w.sum()) > max(TOLERANCE, rounding(a), rounding(b)) * max(v.sum(), w.sum()):
+    tolerance = max(TOLERANCE, dtype_tolerance(a), dtype_tolerance(b))
+    if abs(v.sum() - w.sum()) > tolerance * max(v.sum(), w.sum()):
         raise InputError(
             f"Transport needs equal total masses, got {v.sum():.12g} and {w.sum():.12g}. "
             f"Divide each by its sum to compare them as probability laws."
@@ -161,7 +162,7 @@ def solve(
         total, phi, psi = value * large * small, phi * scale, psi * scale
     if not (math.isfinite(total) and np.isfinite(phi).all() and np.isfinite(psi).all()):
         raise InputError("The total cost or a potential overflows float64. Scale the costs or masses down.")
-    plan, phi, psi = (as_kind(array, like) for array in (plan, phi, psi))
+    plan, phi, psi = (like_input(array, like) for array in (plan, phi, psi))
     return Transport(total, plan, phi, psi, gap * large * small)
 
 
@@ -199,7 +200,7 @@ def emd_from_cost(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | No
     matrix = as_float64(cost, "cost", 2)
     n, m = matrix.shape
     check_size(n, m)
-    a, b = both_masses(a, b, n, m)
+    a, b = check_masses(a, b, n, m)
     return solve(matrix, a, b, like=cost, solver=network_simplex)
 
 
@@ -219,11 +220,11 @@ def emd_lp(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = No
             f"emd_lp writes out every constraint, so it takes costs of at most 10,000 entries, "
             f"got {n} x {m}. Use emd_from_cost, which is exact too."
         )
-    a, b = both_masses(a, b, n, m)
+    a, b = check_masses(a, b, n, m)
     return solve(matrix, a, b, like=cost, solver=linear_program)
 
 
-def unit_of(*points: np.ndarray) -> float:
+def power_of_two_scale(*points: np.ndarray) -> float:
     """A power of 2 near the largest coordinate: dividing by it loses no digit."""
     exponent = math.frexp(max(np.abs(x).max(initial=0.0) for x in points))[1]
     return math.ldexp(1.0, min(max(exponent, -1022), 1023))
@@ -242,7 +243,7 @@ def ground_cost(x: ArrayLike, y: ArrayLike, p: float) -> ArrayLike:
         raise InputError(f"Points must have one dimension, got {x.shape[1]} for x and {y.shape[1]} for y.")
     p = as_power(p)
     check_size(len(x), len(y))
-    unit = unit_of(x, y)
+    unit = power_of_two_scale(x, y)
     distance = cdist(x / unit, y / unit)  # squares of the points themselves may leave float64
     with np.errstate(over="ignore", under="ignore"):  # checked below
         cost = (distance * unit) ** p
@@ -250,7 +251,7 @@ def ground_cost(x: ArrayLike, y: ArrayLike, p: float) -> ArrayLike:
         raise InputError("The distances overflow float64. Scale the points down.")
     if cost.max() < sys.float_info.min and distance.max() > 0:
         raise InputError("The distances underflow float64. Scale the points up.")
-    return as_kind(cost, like)
+    return like_input(cost, like)
 
 
 def emd(
@@ -267,6 +268,6 @@ def emd(
     5.0
     """
     points, others = as_points(x, "x"), as_points(y, "y")
-    a, b = both_masses(a, b, len(points), len(others))
+    a, b = check_masses(a, b, len(points), len(others))
     found = solve(ground_cost(points, others, p), a, b, like=x, solver=network_simplex)
-    return Transport(found.cost, found.plan, found.phi, found.psi, found.gap, float(p))
+    return replace(found, p=float(p))

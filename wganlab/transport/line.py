@@ -6,9 +6,9 @@ import sys
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arrays import as_float64, as_kind
+from .._arrays import as_float64, like_input
 from ..errors import InputError
-from .exact import as_power, both_masses
+from .exact import as_power, check_masses
 
 
 def wasserstein_1d(
@@ -26,7 +26,7 @@ def wasserstein_1d(
     5.0
     """
     x, y = as_float64(x, "x", 1), as_float64(y, "y", 1)
-    a, b = both_masses(a, b, len(x), len(y))
+    a, b = check_masses(a, b, len(x), len(y))
     p = as_power(p, infinite=True)
     i, j = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
     levels_x, levels_y = distribution_function(a[i]), distribution_function(b[j])
@@ -65,7 +65,7 @@ def cumulative_flow(P: ArrayLike, Q: ArrayLike) -> ArrayLike:
     [0.0, 2.0, 2.0, -1.0, 0.0]
     """
     n = len(as_float64(P, "P", 1))
-    p, q = both_masses(P, Q, n, n, names="PQ")
+    p, q = check_masses(P, Q, n, n, names="PQ")
     flow = np.concatenate([[0.0], np.cumsum(p - q)])
     flow[-1] = 0.0
-    return as_kind(flow, P)
+    return like_input(flow, P)

@@ -22,13 +22,13 @@ def gaussian_w2(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: A
     >>> gaussian_w2(0.0, 1.0, 0.0, 4.0)  # standard deviations 1 and 2
     1.0
     """
-    distance = math.hypot(*legs_of_w2(mean_p, cov_p, mean_q, cov_q))
+    distance = math.hypot(*w2_parts(mean_p, cov_p, mean_q, cov_q))
     if not math.isfinite(distance):
         raise InputError("The distance overflows float64. Scale the means and covariances down.")
     return distance
 
 
-def legs_of_w2(mean_p, cov_p, mean_q, cov_q) -> tuple[float, float]:
+def w2_parts(mean_p, cov_p, mean_q, cov_q) -> tuple[float, float]:
     r"""The two legs of W2: :math:`\|m_p - m_q\|` and the distance of the centred normals.
 
     The second is :math:`\min_U \|C_p^{1/2} - C_q^{1/2} U\|` over orthogonal U, the trace formula without its

@@ -5,9 +5,9 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import csgraph_from_dense, floyd_warshall
 
-from .._arrays import as_float64, as_kind
+from .._arrays import as_float64, like_input
 from ..errors import InputError
-from .exact import as_points, both_masses, check_size, emd, ground_cost, unit_of
+from .exact import as_points, check_masses, check_size, emd, ground_cost, power_of_two_scale
 
 
 class Potential:
@@ -27,7 +27,7 @@ class Potential:
                 f"This potential takes points of shape (k, {self.x.shape[1]}), got {points.shape}."
             )
         at = z.reshape(points.shape) if torch.is_tensor(z) else torch.as_tensor(points.copy())
-        unit = unit_of(self.x.numpy(), points)
+        unit = power_of_two_scale(self.x.numpy(), points)
         difference = (at.double() / unit)[:, None] - (self.x / unit).to(at.device)
         values = (self.phi.to(at.device) - unit * difference.norm(dim=2)).max(dim=1).values
         if not torch.isfinite(values).all():
@@ -76,7 +76,7 @@ def kantorovich_potential(
     (3.0, [[1.0]])
     """
     points, others = as_points(x, "x"), as_points(y, "y")
-    a, b = both_masses(a, b, len(points), len(others))
+    a, b = check_masses(a, b, len(points), len(others))
     points, others, a, b = points[a > 0], others[b > 0], a[a > 0], b[b > 0]
     check_size(len(others), len(others))  # the steps between fake points are a matrix, too
     found = emd(points, others, a, b * (a.sum() / b.sum()))  # totals of float32 differ by rounding
@@ -105,4 +105,4 @@ def c_transform(phi: ArrayLike, cost: ArrayLike) -> ArrayLike:
         transform = (matrix - potential[:, None]).min(axis=0)
     if not np.isfinite(transform).all():
         raise InputError("The c-transform overflows float64. Scale the cost and phi down.")
-    return as_kind(transform, phi)
+    return like_input(transform, phi)
