@@ -75,8 +75,9 @@ class GraphedStep:
     def __init__(self, step: Callable, game: Game, optimizer: Optimizer, new_graph: type[CudaGraph]):
         self.step, self.game, self.optimizer, self.new_graph = step, game, optimizer, new_graph
         self.graph, self.warmed, self.rates = None, 0, None
-        players = (self.game.generator, self.game.critic)  # listed once: walking through them takes longer
-        self.modules = [module for player in players for module in player.modules()]  # than a replay
+        # Listed once: to walk through the players takes longer than a replay.
+        players = (self.game.generator, self.game.critic)
+        self.modules = [module for player in players for module in player.modules()]
         self.tensors = [part for player in players for part in (*player.parameters(), *player.buffers())]
         self.inputs: list[Tensor] = []
 
