@@ -189,7 +189,7 @@ def penalty_error(workload, device, dtype, critic_of, mean):
     return penalty.item(), torch.autograd.grad(penalty, weights)
 
 
-def dtype_tolerance(device, quick):
+def rounding(device, quick):
     """How far float32, TF32 and bfloat16 are from float64."""
     yield "| players | mean slope | precision | penalty | its gradient |"
     yield "|---|---|---|---|---|"
@@ -311,7 +311,7 @@ SECTIONS = {
     "Gradients against the CPU in float64, relative": equal_to_cpu,
     "Graphs against plain steps, bit for bit": graphs_equal_steps,
     "Two runs with deterministic algorithms": deterministic,
-    "Distance of the penalty from float64, relative": dtype_tolerance,
+    "Distance of the penalty from float64, relative": rounding,
     "Speed": throughput,
 }
 
