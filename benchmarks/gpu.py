@@ -25,20 +25,21 @@ import torch
 from torch import nn
 from torch.optim import Adam
 
-from wganlab import Draw, Game, accelerate, networks, recipes, sampling, train
-from wganlab.engine import fast
+from wganlab import Draw, Game, networks, recipes, sampling, train
+from wganlab.engine import autocast, chain, compiled, fast, flops, graphed
+from wganlab.engine.autocast import AutocastPlayer
 
 RECIPES = {name: value for name, value in vars(recipes).items() if isinstance(value, recipes.Recipe)}
-BF16 = accelerate.autocast(torch.bfloat16)
+BF16 = autocast(torch.bfloat16)
 MODES = {
-    "eager": accelerate.chain(),
+    "eager": chain(),
     "fast": fast,
-    "graphed": accelerate.graphed,
-    "fast + graphed": accelerate.chain(fast, accelerate.graphed),
-    "compiled": accelerate.compiled,
-    "compiled + graphed": accelerate.chain(accelerate.compiled, accelerate.graphed),
+    "graphed": graphed,
+    "fast + graphed": chain(fast, graphed),
+    "compiled": compiled,
+    "compiled + graphed": chain(compiled, graphed),
     "bf16": BF16,
-    "bf16 + graphed": accelerate.chain(BF16, accelerate.graphed),
+    "bf16 + graphed": chain(BF16, graphed),
 }
 
 
@@ -94,11 +95,9 @@ def gradients(workload, recipe, device, dtype):
     """Both players' gradients in a first turn, for batches made on the CPU."""
     game, _ = make(workload, recipe, device, dtype)
     _, draw = make(workload, recipe, "cpu")
-    game.critic_step(*(value.to(device, dtype) for value in draw(0, 0)))
-    found = [weight.grad for weight in game.critic.parameters()]
-    game, _ = make(workload, recipe, device, dtype)  # the generator against the critic as it began
-    game.generator_step(draw.latent(0).to(device, dtype))
-    return found + [weight.grad for weight in game.generator.parameters()]
+    *_, critics = game.critic_gradient(*(value.to(device, dtype) for value in draw(0, 0)))
+    _, generators = game.generator_gradient(draw.latent(0).to(device, dtype))
+    return [*critics, *generators]
 
 
 def equal_to_cpu(device, quick):
@@ -142,12 +141,11 @@ def graphs_equal_steps(device, quick):
     for recipe in ("gan", "wgan", "wgan_gp"):
         for name, workload in list(workloads(quick).items())[: 3 if quick else None]:
             ends = [
-                end_of(workload, RECIPES[recipe], device, mode, turns)
-                for mode in (accelerate.graphed, MODES["eager"])
+                end_of(workload, RECIPES[recipe], device, mode, turns) for mode in (graphed, MODES["eager"])
             ]
             yield f"- {recipe}, {name}, {turns} turns: {verdict(same(*ends))}"
     if device == "cpu":
-        yield "- (on a CPU `graphed` is the plain step: nothing is shown of graphs, see tests/test_graphs.py)"
+        yield "- (on a CPU `graphed` is the plain step: for graphs see tests/test_engine_graphs.py)"
 
 
 def deterministic(device, quick):
@@ -191,7 +189,7 @@ def penalty_error(workload, device, dtype, critic_of, mean):
     return penalty.item(), torch.autograd.grad(penalty, weights)
 
 
-def dtype_tolerance(device, quick):
+def rounding(device, quick):
     """How far float32, TF32 and bfloat16 are from float64."""
     yield "| players | mean slope | precision | penalty | its gradient |"
     yield "|---|---|---|---|---|"
@@ -201,7 +199,7 @@ def dtype_tolerance(device, quick):
         for mean in (2.0, 1.1, 1.003):
             wanted = penalty_error(workload, device, torch.float64, lambda critic: critic, mean)
             for precision in ("float32", "TF32", "bf16"):
-                mixed = partial(accelerate.Mixed, dtype=torch.bfloat16)
+                mixed = partial(AutocastPlayer, dtype=torch.bfloat16)
                 critic_of = mixed if precision == "bf16" else lambda critic: critic
                 work = partial(penalty_error, workload, device, torch.float32, critic_of, mean)
                 found = precisely(precision, work)
@@ -281,7 +279,7 @@ def throughput(device, quick):
     yield "| players | mode | ms a turn | ratio to the obvious loop | range | share of peak | peak MiB |"
     yield "|---|---|---|---|---|---|---|"
     for name, workload in workloads(quick).items():
-        work = accelerate.flops(make(workload, RECIPES["wgan_gp"], "cpu")[0], workload[3])
+        work = flops(make(workload, RECIPES["wgan_gp"], "cpu")[0], workload[3])
         modes = [mode for mode in MODES if "compiled" not in mode or not quick or name == "toy 3x512"]
         for mode in modes:
             try:
@@ -313,7 +311,7 @@ SECTIONS = {
     "Gradients against the CPU in float64, relative": equal_to_cpu,
     "Graphs against plain steps, bit for bit": graphs_equal_steps,
     "Two runs with deterministic algorithms": deterministic,
-    "Distance of the penalty from float64, relative": dtype_tolerance,
+    "Distance of the penalty from float64, relative": rounding,
     "Speed": throughput,
 }
 

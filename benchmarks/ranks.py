@@ -19,15 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from wganlab import checkpoints, networks, parallel, recipes, sampling
-from wganlab.engine import fast
+from wganlab import checkpoints, networks, recipes, sampling
+from wganlab.engine import chain, fast
+from wganlab.engine.ranks import join
 from wganlab.training import Game, train
 
 RECIPES = {"GAN": recipes.gan, "WGAN": recipes.wgan, "WGAN-GP": recipes.wgan_gp}
@@ -65,15 +64,12 @@ def gradients(ranks, name, norm, dtype, *, joint=True):
     generator = networks.mlp(2, 2, hidden=(64, 64), norm=layer).to(dtype)
     if joint:
         generator = ranks.share_batchnorm(generator, M)
-    recipe = replace(RECIPES[name], optimizer=partial(torch.optim.SGD, lr=0.0))
-    game = Game(generator, networks.mlp(2, 1, hidden=(64, 64)).to(dtype), recipe, mean=ranks.mean(M))
+    game = Game(generator, networks.mlp(2, 1, hidden=(64, 64)).to(dtype), RECIPES[name], mean=ranks.mean(M))
     law = lambda shift: lambda n, rng: torch.randn(n, 2, generator=rng, dtype=dtype) + shift  # noqa: E731
     draw = sampling.Draw(law(1.0), law(0.0), M, rank=ranks.rank, world=ranks.world)
-    game.critic_step(*draw(0, 0))
-    game.generator_step(draw.latent(0))
-    return [
-        torch.cat([w.grad.flatten() for w in player.parameters()]) for player in (game.critic, game.generator)
-    ]
+    *_, critics = game.critic_gradient(*draw(0, 0))
+    _, generators = game.generator_gradient(draw.latent(0))
+    return [torch.cat([part.flatten() for part in game.mean(gradient)]) for gradient in (critics, generators)]
 
 
 def all_gradients(ranks, options):
@@ -140,7 +136,7 @@ def turn_times(ranks, options):
 
     ranks.reduce = timed
     turns, start = [], time.perf_counter()
-    for _ in train(game, draw, options.turns + 3, accelerate=lambda step: ranks.shared(fast(step))):
+    for _ in train(game, draw, options.turns + 3, accelerate=chain(fast, ranks.average_losses)):
         ranks.agree(0)
         now = time.perf_counter()
         turns.append((now - start, sum(t for t, _ in spent), len(spent), sum(b for _, b in spent)))
@@ -350,7 +346,7 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.worker:
-        with parallel.join(timeout=TIMEOUT if options.worker == "fault" else 300) as ranks:
+        with join(timeout=TIMEOUT if options.worker == "fault" else 300) as ranks:
             found = globals()[options.worker](ranks, options)
             if ranks.writes:
                 torch.save(found, options.out)

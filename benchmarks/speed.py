@@ -26,9 +26,10 @@ import torch
 from torch.optim import Adam
 from torch.utils.flop_counter import FlopCounterMode
 
-from wganlab import Draw, Game, data, networks, products, recipes, sampling, train
+from wganlab import Draw, Game, data, networks, recipes, sampling, train
 from wganlab.constraints import GradientPenalty
-from wganlab.engine import fast
+from wganlab.engine import fast, products
+from wganlab.training import identity
 
 ROOT = Path(__file__).parent
 SAME_ADAM = partial(Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
@@ -49,10 +50,6 @@ def library(recipe, *, accelerate=fast, x=None, m=peers.BATCH, width=512) -> Ite
     critic = networks.mlp((1, 28, 28), 1, hidden=(width, width // 2), slope=0.2)
     draw = Draw(x, sampling.normal(peers.LATENT), m)
     return train(Game(peers.generator(), critic, recipe), draw, 10**9, accelerate=accelerate)
-
-
-def plain(step: Callable) -> Callable:
-    return step
 
 
 def toy(width, accelerate=fast, m=256) -> Iterator:
@@ -148,10 +145,10 @@ def flops(make: Callable[[], Iterator]) -> float:
 
 
 def peak(size=1024, rounds=12) -> tuple[float, float]:
-    """Operations a second of the best product of two float32 matrices: PyTorch's ``@``, and ``product``."""
+    """Operations a second of the best product of two float32 matrices: PyTorch's ``@``, and ``matmul``."""
     a, b = torch.randn(size, size), torch.randn(size, size)
     best = []
-    for multiply in (torch.matmul, products.product):
+    for multiply in (torch.matmul, products.matmul):
         times = []
         for _ in range(rounds):
             start = time.process_time()
@@ -169,7 +166,7 @@ def compare(rounds: int) -> Iterator[str]:
     yield "| run | peer | peer / fast | quartiles | mark | peer / plain | quartiles |"
     yield "|---|---|---|---|---|---|---|"
     for name, (make, others, marks, n) in RUNS.items():
-        runs = {"fast": make(), "plain": make(accelerate=plain)} | {
+        runs = {"fast": make(), "plain": make(accelerate=identity)} | {
             key: peer() for key, peer in others.items()
         }
         times = paired(runs, n, rounds)
@@ -180,8 +177,8 @@ def compare(rounds: int) -> Iterator[str]:
         rate = work / statistics.median(times["fast"])
         shares.append(f"| {name} | {work / 1e9:.2f} | {rate / gemm:.0%} | {rate / max(gemm, best):.0%} |")
     yield ""
-    yield "On products of two 1024 x 1024 float32 matrices, the library that `wganlab.products` chooses"
-    yield f"here has {best / gemm:.2f} times the peak of PyTorch's `@`. Operations are those of `fast`."
+    yield "On products of two 1024 x 1024 float32 matrices, the library that `engine.products` chooses here"
+    yield f"has {best / gemm:.2f} times the peak of PyTorch's `@`. Operations are those of `fast`."
     yield ""
     yield "| run | GFLOP a turn | share of the peak of `@` | share of the best peak |"
     yield "|---|---|---|---|"
@@ -218,7 +215,7 @@ def high_water() -> int:
 def memory(name: str, which: str) -> None:
     """Print what ten turns add to this process's memory at the highest, in MB: for a process of its own."""
     make, others, _, _ = RUNS[name]
-    turns = make() if which == "fast" else make(accelerate=plain) if which == "plain" else others[which]()
+    turns = make() if which == "fast" else make(accelerate=identity) if which == "plain" else others[which]()
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the highest so far
     before = high_water()
     seconds(turns, 10)

@@ -147,14 +147,14 @@ ROWS = {  # what is done, and the tests that do it
     ),
     25: (
         "a rank that hangs, is stopped or dies",
-        "test_parallel::test_every_other_rank_names_the_one_that",
-        "test_parallel::test_one_rank_speaks_of_what_all_have_met",
+        "test_engine_ranks::test_every_other_rank_names_the_one_that",
+        "test_engine_ranks::test_one_rank_reports_what_all_have_met",
     ),
     26: (
         "ranks against the joint batch; one ulp",
-        "test_parallel::test_gradients_of_ranks_are_those_of_one_process",
-        "test_parallel::test_several_turns_of_ranks_are_those_of_one_process",
-        "test_parallel::test_one_ulp_in_one_weight_of_one_rank_is_found_and_the_rank_named",
+        "test_engine_ranks::test_gradients_of_ranks_are_those_of_one_process",
+        "test_engine_ranks::test_several_turns_of_ranks_are_those_of_one_process",
+        "test_engine_ranks::test_one_ulp_in_one_weight_of_one_rank_is_found_and_the_rank_named",
     ),
     27: (
         "no network, home, display, UTF-8, standard output",

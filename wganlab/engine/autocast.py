@@ -30,6 +30,12 @@ class AutocastPlayer(nn.Module):
         return self.head(h.to(x.dtype))
 
 
+def exchanged(game: Game) -> list[str]:
+    """The gradients and steps that an acceleration has exchanged in a game."""
+    names = ("critic_gradient", "generator_gradient", "critic_step", "generator_step")
+    return [name for name in names if name in vars(game)]
+
+
 def has_weights(layer: nn.Module) -> bool:
     """Whether the layer has parameters."""
     return next(layer.parameters(), None) is not None
@@ -61,7 +67,7 @@ def autocast(dtype: torch.dtype) -> Acceleration:
         )
 
     def accelerate(game: Game) -> Game:
-        if {"critic_gradient", "generator_gradient", "critic_step", "generator_step"} & vars(game).keys():
+        if exchanged(game):
             raise InputError("autocast takes a game whose gradients are its own: put it first in a chain.")
         twin = copy.copy(game)
         twin.generator = AutocastPlayer(game.generator, dtype)

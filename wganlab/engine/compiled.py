@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..training import Game
+from .autocast import exchanged
 
 
 def compiled(game: Game, *, backend: str = "inductor") -> Game:
@@ -33,11 +34,10 @@ def compiled(game: Game, *, backend: str = "inductor") -> Game:
     >>> compiled(game, backend="aot_eager").critic is game.critic
     True
     """
-    exchanged = {"critic_gradient", "generator_gradient", "critic_step", "generator_step"} & vars(game).keys()
-    if exchanged:
+    if names := exchanged(game):
         raise InputError(
-            f"compiled takes a game whose gradients are its own, but {sorted(exchanged)[0]} is exchanged. In "
-            f"a chain only autocast stands before it."
+            f"compiled takes a game whose gradients are its own, but {names[0]} is exchanged. In a "
+            f"chain only autocast stands before it."
         )
     check_compiler(backend)
     twin = copy.copy(game)

@@ -44,7 +44,7 @@ class CudaGraph:
         self.graph.replay()
 
 
-def graphed(game: Game, *, graph: Callable[[], "CudaGraph"] = CudaGraph) -> Game:
+def graphed(game: Game, *, graph: type[CudaGraph] = CudaGraph) -> Game:
     """The game with each step as a CUDA graph: 3 ordinary steps, then a recording that is replayed.
 
     For ``train(..., accelerate=graphed)``, or in a ``chain`` behind what changes the step. Every call is one
@@ -72,11 +72,12 @@ def graphed(game: Game, *, graph: Callable[[], "CudaGraph"] = CudaGraph) -> Game
 class GraphedStep:
     """One step, its static inputs and outputs, and the recording if there is one."""
 
-    def __init__(self, step: Callable, game: Game, optimizer: Optimizer, new_graph: Callable):
+    def __init__(self, step: Callable, game: Game, optimizer: Optimizer, new_graph: type[CudaGraph]):
         self.step, self.game, self.optimizer, self.new_graph = step, game, optimizer, new_graph
         self.graph, self.warmed, self.rates = None, 0, None
-        players = (self.game.generator, self.game.critic)  # listed once: walking through them takes longer
-        self.modules = [module for player in players for module in player.modules()]  # than a replay
+        # Listed once: to walk through the players takes longer than a replay.
+        players = (self.game.generator, self.game.critic)
+        self.modules = [module for player in players for module in player.modules()]
         self.tensors = [part for player in players for part in (*player.parameters(), *player.buffers())]
         self.inputs: list[Tensor] = []
 

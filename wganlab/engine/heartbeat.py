@@ -5,6 +5,9 @@ each rank has a thread, its ``Heartbeat``, which writes a record into a common s
 others: how often it has beaten, how many collectives the rank has begun, and the failure that ended it. A
 rank that died or was stopped beats no more; one that hangs elsewhere beats on but begins no collective. The
 rank that waits does no input or output of its own, so a store that hangs cannot make it hang.
+
+PyTorch's ``monitored_barrier``, tried in its place, lets rank 0 alone name a rank, and only one that still
+lives: of a dead rank it says that a connection was closed, and of rank 0 that its log should be read.
 """
 
 import json
@@ -29,25 +32,26 @@ class Heartbeat(threading.Thread):
         self.keys = [f"heartbeat/{r}" for r in range(world)]
         self.count, self.beats = 0, 0
         self.end: str | None = None
-        self.blame: dict[str, str] = {}
+        self.blame: dict[int, str] = {}
         self.stopping = threading.Event()
         self.records: dict[int, dict] = {}
-        self.changed = dict.fromkeys(range(world), time.monotonic())
         self.heard = time.monotonic()
+        self.changed = dict.fromkeys(range(world), self.heard)
 
     def write(self) -> None:
         """Put this rank's record into the store."""
         self.beats += 1
-        record = {"beats": self.beats, "count": self.count, "end": self.end, "blame": self.blame}
+        blame = list(self.blame.items())  # JSON would make strings of a dict's ranks
+        record = {"beats": self.beats, "count": self.count, "end": self.end, "blame": blame}
         self.store.set(self.keys[self.rank], json.dumps(record))
 
-    def read(self) -> None:
-        """Take the records of all ranks from the store, and note which have changed."""
-        for r, text in enumerate(self.store.multi_get(self.keys)):
-            record = json.loads(text)
-            if record != self.records.get(r):
-                self.records[r], self.changed[r] = record, time.monotonic()
-        self.heard = time.monotonic()
+    def exchange(self) -> None:
+        """Write this rank's record, read those of all ranks, and note which have changed."""
+        self.write()
+        records = dict(enumerate(map(json.loads, self.store.multi_get(self.keys))))
+        now = time.monotonic()
+        self.changed |= {r: now for r, record in records.items() if record != self.records.get(r)}
+        self.records, self.heard = records, now  # ``heard`` last: a rank is silent if it is much newer
 
     def run(self) -> None:
         try:
@@ -62,17 +66,12 @@ class Heartbeat(threading.Thread):
         except RuntimeError:  # the store is gone, and with it its host: ``heard`` grows old
             return
 
-    def exchange(self) -> None:
-        """One exchange with the store."""
-        self.write()
-        self.read()
-
     def close(self, end: str, blame: dict[int, str]) -> bool:
         """Stop, having ended with ``end``; whether rank 0 has ended with the same, as far as it is known.
 
         Waits for a few beats at most.
         """
-        self.end, self.blame = end, {str(r): why for r, why in blame.items()}
+        self.end, self.blame = end, blame
         self.stopping.set()
         self.join(2 + (MISSED + 1) * self.interval)
         return self.records.get(0, {}).get("end") == end
@@ -89,14 +88,10 @@ class Heartbeat(threading.Thread):
 
     def failed(self) -> dict[int, str]:
         """The ranks that ended with a failure of their own, or those that a rank which gave up has blamed."""
-        ends = {r: record for r, record in self.others().items() if record["end"]}
-        own = {
-            r: f"ended with {record['end']}"
-            for r, record in ends.items()
-            if record["end"] != "done" and not record["blame"]
-        }
-        adopted = [record["blame"] for record in ends.values() if record["blame"]]
-        return own or ({int(r): why for r, why in adopted[0].items()} if adopted else {})
+        ended = {r: record for r, record in self.others().items() if record["end"] not in (None, "done")}
+        own = {r: f"ended with {record['end']}" for r, record in ended.items() if not record["blame"]}
+        adopted = (dict(record["blame"]) for record in ended.values())
+        return own or next(adopted, {})
 
     def unresponsive(self) -> dict[int, str]:
         """The ranks that no longer beat; if the store is silent itself, its host."""

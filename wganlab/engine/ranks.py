@@ -68,19 +68,9 @@ class Ranks:
             try:
                 dist.all_reduce(tensor, op)
             except RuntimeError as error:
-                raise self.blame(error) from error
+                what = f"The ranks did not meet at collective {self.heartbeat.count}"
+                raise blame(self.heartbeat, what, error) from error
         return tensor
-
-    def blame(self, error: RuntimeError) -> RankError:
-        """What to raise when a collective failed: whose fault it is, as far as the heartbeats tell."""
-        found = self.heartbeat.diagnose()
-        what = f"The ranks did not meet at collective {self.heartbeat.count}"
-        why = "; ".join(f"rank {r} {reason}" for r, reason in sorted(found.items()))
-        return RankError(
-            f"{what}: {why or str(error).splitlines()[0]}. The last checkpoint is untouched: mend the "
-            f"cause and start again with --resume.",
-            found,
-        )
 
     def sizes(self, m: int) -> list[int]:
         """The ranks' numbers of rows of a joint batch of m; raises ``InputError`` for m < world."""
@@ -102,7 +92,8 @@ class Ranks:
             gradients = list(gradients)
             flat = torch.cat([gradient.reshape(-1) for gradient in gradients]).mul_(weight)
             parts = self.reduce(flat).split([gradient.numel() for gradient in gradients])
-            return [shaped_like(part, gradient) for part, gradient in zip(parts, gradients, strict=True)]
+            pairs = zip(parts, gradients, strict=True)
+            return [part.view(gradient.shape).to(gradient.dtype) for part, gradient in pairs]
 
         return averaged
 
@@ -176,12 +167,15 @@ class Ranks:
                 raise different(name, odd, clear, game.step)
 
 
-def shaped_like(part: Tensor, gradient: Tensor) -> Tensor:
-    """``part`` in the shape, dtype and memory layout of ``gradient``; a copy only if these differ."""
-    part = part.view(gradient.shape)
-    if gradient.is_contiguous():
-        return part.to(gradient.dtype)
-    return torch.empty_like(gradient).copy_(part)
+def blame(heartbeat: Heartbeat, what: str, error: RuntimeError) -> RankError:
+    """The failure ``what`` and whose fault it is, as far as the heartbeats tell; else what ``error`` says."""
+    found = heartbeat.diagnose()
+    why = "; ".join(f"rank {r} {reason}" for r, reason in sorted(found.items()))
+    return RankError(
+        f"{what}: {why or str(error).splitlines()[0]}. The last checkpoint is untouched: mend the cause and "
+        f"start again with --resume.",
+        found,
+    )
 
 
 def digest(tensor: Tensor) -> int:
@@ -285,9 +279,7 @@ def rendezvous(rank: int, world: int, place: torch.device, timeout: float) -> He
     try:
         dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit)
     except RuntimeError as error:
-        found = heartbeat.diagnose()
-        why = "; ".join(f"rank {r} {reason}" for r, reason in sorted(found.items()))
-        raise RankError(f"The ranks cannot connect: {why or str(error).splitlines()[0]}.", found) from error
+        raise blame(heartbeat, "The ranks cannot connect", error) from error
     return heartbeat
 
 

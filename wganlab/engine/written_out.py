@@ -4,8 +4,8 @@ The critic is a chain of affine layers :math:`W_\ell` with (leaky) ReLU between 
 rows [x; x_fake; x_hat]; :math:`s_\ell` are the activations' slopes there, and :math:`c` is the loss's
 derivative in each row's score (1 for x_hat). Then the gradient is two chains of products:
 
-- backward (the chapter's chain down): :math:`u_L = c`, :math:`u_{\ell-1} = (u_\ell W_\ell)\,s_{\ell-1}`; below
-  the first layer stands :math:`g = \nabla f(\hat x)`, and with it
+- backward (the chapter's chain down): :math:`u_L = c`, :math:`u_{\ell-1} = (u_\ell W_\ell)\,s_{\ell-1}`;
+  below the first layer stands :math:`g = \nabla f(\hat x)`, and with it
   :math:`G = \partial\,\text{penalty}/\partial g`;
 - tangent (its chain up), on the rows x_hat alone: :math:`a_0 = G`,
   :math:`a_\ell = (a_{\ell-1} W_\ell^T)\,s_\ell`;
@@ -16,9 +16,9 @@ Autograd pushes a second derivative through all that made g, zeros included. And
 :math:`W_1`: an affine layer's value there lies between those at x and x_fake.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import dataclass
+from types import MethodType
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,7 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ..constraints import R1, Constraint, SlopePenalty
-from ..training import Game, Gradient, check_scores, trainable
-from ..training import critic_gradient as plain
+from ..training import Game, Gradient, check_scores, critic_gradient, trainable
 from .products import matmul, with_onednn
 
 # Where a penalty may ask for slopes: these points commute with affine maps, W x_hat + b = where(W x + b,
@@ -54,20 +53,7 @@ def fast(game: Game) -> Game:
     """
     twin = copy(game)
     twin.generator_gradient = with_onednn(game.generator_gradient)
-    if writes_out(game):
-        generator = with_onednn(game.generator)
-        layers, penalty = known_layers(game.critic), slope_penalty(game)
-        manual = ManualGradient(layers, first_affine(layers), penalty, game)
-
-        def critic_gradient(x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Gradient]:
-            with torch.no_grad():
-                x_fake = generator(z)
-            alike = x.shape == x_fake.shape  # else the plain one says what is wrong, or can do it
-            return manual(x, x_fake, eps) if alike else plain(game.critic, game.recipe, x, x_fake, eps)
-
-        twin.critic_gradient = critic_gradient
-    else:
-        twin.critic_gradient = with_onednn(game.critic_gradient)
+    twin.critic_gradient = ManualGradient(game) if writes_out(game) else with_onednn(game.critic_gradient)
     return twin
 
 
@@ -81,14 +67,19 @@ def writes_out(game: Game) -> bool:
     >>> writes_out(Game(networks.mlp(2, 2), smooth, recipes.wgan_lp))
     False
     """
-    constraint = type(game.recipe.constraint)
-    own = not {"critic_gradient", "critic_step"} & vars(game).keys()
-    known = constraint.penalty is Constraint.penalty or (
-        constraint.penalty is SlopePenalty.penalty and constraint.where in AFFINE
+    constraint, layers = game.recipe.constraint, known_layers(game.critic)
+    own = inherits(game, Game.critic_gradient) and inherits(game, Game.critic_step)
+    segments = any(inherits(constraint, where) for where in AFFINE)
+    known = inherits(constraint, Constraint.penalty) or (
+        inherits(constraint, SlopePenalty.penalty) and segments
     )
-    layers = known_layers(game.critic)
-    affine = first_affine(layers)
-    return own and known and affine < len(layers) and not isinstance(layers[affine], Activation)
+    first = first_affine(layers)
+    return own and known and first < len(layers) and not isinstance(layers[first], Activation)
+
+
+def inherits(owner: object, method: Callable) -> bool:
+    """Whether an object's method is that of a class above it, neither overridden nor exchanged."""
+    return getattr(owner, method.__name__, None) == MethodType(method, owner)
 
 
 class Reshape:
@@ -196,11 +187,6 @@ def first_affine(layers: list) -> int:
     return next((k for k, layer in enumerate(layers) if not isinstance(layer, Reshape)), len(layers))
 
 
-def slope_penalty(game: Game) -> SlopePenalty | None:
-    """The game's constraint, if it asks for slopes."""
-    return game.recipe.constraint if isinstance(game.recipe.constraint, SlopePenalty) else None
-
-
 def hooked(part: nn.Module | Tensor) -> bool:
     """Whether autograd or a call would do more to a layer or a weight than it says itself."""
     names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -226,27 +212,35 @@ def leaves(part: nn.Module) -> Iterator[nn.Module]:
             yield from leaves(inner)
 
 
-@dataclass
 class ManualGradient:
-    """The gradient of a critic that is a chain of known layers, without autograd: the formulas above.
+    """``critic_gradient`` of a game whose critic is a chain of known layers, by the formulas above.
 
     ``first`` is the number of the first affine layer; those before it only arrange numbers. ``penalty`` is
     None where slopes cost nothing. The number of rows is n = 2m, or 3m with a penalty: x, x_fake, x_hat.
     """
 
-    layers: list
-    first: int
-    penalty: SlopePenalty | None
-    game: Game
+    def __init__(self, game: Game):
+        self.critic, self.recipe, self.generator = game.critic, game.recipe, with_onednn(game.generator)
+        self.layers = known_layers(game.critic)
+        self.first = first_affine(self.layers)
+        constraint = game.recipe.constraint
+        self.penalty = constraint if isinstance(constraint, SlopePenalty) else None
+
+    def __call__(self, x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Gradient]:
+        with torch.no_grad():
+            x_fake = self.generator(z)
+        if x.shape != x_fake.shape:  # autograd's can do it, or says what is wrong
+            return critic_gradient(self.critic, self.recipe, x, x_fake, eps)
+        return self.gradient(x, x_fake, eps)
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Gradient]:
-        """The critic's loss, its penalty, and the gradient of their sum by weight."""
+    def gradient(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Gradient]:
+        """The critic's loss, its penalty, and the gradient of their sum."""
         m = len(x)
         values = self.forward(x, x_fake, eps)
         f = check_scores(values[-1], len(values[-1]))[: 2 * m]
         with torch.enable_grad():
-            loss = self.game.recipe.objective.critic(*f.requires_grad_().split(m))
+            loss = self.recipe.objective.critic(*f.requires_grad_().split(m))
         (c,) = torch.autograd.grad(loss, f)  # (2m,)
         us = self.backward(values, torch.cat([c, c.new_ones(len(values[-1]) - 2 * m)]))
         penalty = torch.zeros_like(loss)
@@ -256,7 +250,7 @@ class ManualGradient:
                 penalty = self.penalty.what(g.requires_grad_())
             self.tangent(values, *torch.autograd.grad(penalty, g))
         found = self.weight_gradients(values, us, m)
-        return loss.detach(), penalty.detach(), [found[weight] for weight in trainable(self.game.critic)]
+        return loss.detach(), penalty.detach(), [found[weight] for weight in trainable(self.critic)]
 
     def forward(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> list[Tensor]:
         """The input of each layer, then the scores, n rows each.
