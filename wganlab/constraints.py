@@ -26,16 +26,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .errors import InputError
 
-__all__ = [
-    "R1",
-    "Constraint",
-    "Dragan",
-    "GradientPenalty",
-    "SlopePenalty",
-    "WassersteinDivergence",
-    "WeightClipping",
-    "input_gradient",
-]
+__all__ = ["Constraint", "WeightClipping", "input_gradient"]
+__all__ += ["R1", "Dragan", "GradientPenalty", "SlopePenalty", "WassersteinDivergence"]
 
 
 @dataclass(frozen=True)

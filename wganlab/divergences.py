@@ -18,18 +18,9 @@ from ._arrays import as_float64, dtype_tolerance, like_input
 from ._quadrature import integral, interval
 from .errors import InputError
 
-__all__ = [
-    "gan_value",
-    "js",
-    "js_density",
-    "js_distance",
-    "kl",
-    "kl_density",
-    "kl_normal",
-    "optimal_discriminator",
-    "tv",
-    "tv_density",
-]
+__all__ = ["js", "js_distance", "kl", "kl_normal", "tv"]
+__all__ += ["js_density", "kl_density", "tv_density"]
+__all__ += ["gan_value", "optimal_discriminator"]
 
 LogDensity = Callable[[float], float]
 

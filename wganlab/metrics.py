@@ -18,22 +18,16 @@ from .errors import InputError
 from .transport.exact import emd
 from .transport.normals import w2_parts
 
-__all__ = [
-    "Coverage",
-    "ExactW1",
-    "PrecisionRecall",
+__all__ = ["Coverage", "ExactW1", "exact_w1", "mode_coverage"]
+__all__ += [
     "PrincipalFrechet",
     "digit_classifier",
     "digit_score",
-    "exact_w1",
     "frechet_distance",
-    "inception_score",
-    "mmd",
-    "mode_coverage",
-    "precision_recall",
     "principal_frechet",
     "trained_digit_classifier",
 ]
+__all__ += ["PrecisionRecall", "inception_score", "mmd", "precision_recall"]
 
 
 class ExactW1(NamedTuple):

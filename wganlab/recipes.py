@@ -15,9 +15,8 @@ from .constraints import Constraint, GradientPenalty, WeightClipping
 from .errors import InputError
 from .objectives import Objective, hinge, non_saturating, wasserstein
 
-__all__ = [
-    "Recipe",
-    "adam",
+__all__ = ["Recipe", "adam"]
+__all__ += [
     "dcgan",
     "gan",
     "sn_gan",

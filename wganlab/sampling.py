@@ -14,18 +14,8 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = [
-    "Draw",
-    "Mixture",
-    "Sampler",
-    "empirical",
-    "grid",
-    "normal",
-    "parallel_line",
-    "ring",
-    "shard",
-    "swiss_roll",
-]
+__all__ = ["Draw", "Mixture", "Sampler", "shard"]
+__all__ += ["empirical", "grid", "normal", "parallel_line", "ring", "swiss_roll"]
 
 Sampler = Callable[[int, torch.Generator], Tensor]
 

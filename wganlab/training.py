@@ -26,18 +26,8 @@ from .errors import DivergenceError, InputError
 from .recipes import MakeOptimizer, Recipe
 from .sampling import Draw
 
-__all__ = [
-    "Average",
-    "Game",
-    "Step",
-    "apply_gradient",
-    "critic_gradient",
-    "descend",
-    "device",
-    "fit",
-    "linear_decay",
-    "train",
-]
+__all__ = ["Average", "Game", "Step", "critic_gradient", "fit", "train"]
+__all__ += ["apply_gradient", "descend", "device", "linear_decay"]
 
 Gradient = Sequence[Tensor]  # one tensor for each trainable weight, in the optimizer's order
 

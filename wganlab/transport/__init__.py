@@ -26,27 +26,8 @@ from .potentials import Potential, c_transform, kantorovich_potential
 from .samples import bridge_constant, sample_w1
 from .slices import sliced_wasserstein
 
-__all__ = [
-    "CongestedFlow",
-    "PenalisedCritic",
-    "Potential",
-    "Transport",
-    "bridge_constant",
-    "c_transform",
-    "congested_flow",
-    "cumulative_flow",
-    "emd",
-    "emd_from_cost",
-    "emd_lp",
-    "entropic_potentials",
-    "gaussian_w2",
-    "ground_cost",
-    "interpolate_density",
-    "kantorovich_potential",
-    "penalised_line",
-    "sample_w1",
-    "sinkhorn",
-    "sinkhorn_divergence",
-    "sliced_wasserstein",
-    "wasserstein_1d",
-]
+__all__ = ["Transport", "cumulative_flow", "emd", "emd_from_cost", "emd_lp", "ground_cost", "wasserstein_1d"]
+__all__ += ["Potential", "c_transform", "kantorovich_potential"]
+__all__ += ["entropic_potentials", "gaussian_w2", "sinkhorn", "sinkhorn_divergence", "sliced_wasserstein"]
+__all__ += ["bridge_constant", "sample_w1"]
+__all__ += ["CongestedFlow", "PenalisedCritic", "congested_flow", "interpolate_density", "penalised_line"]
