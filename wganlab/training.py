@@ -277,13 +277,18 @@ def algorithm_1(game: Game, draw: Draw, until: int, play: Game) -> Iterator[Step
         yield Step(game.step, critic_loss, penalty, generator_loss)
 
 
+def constant(step: int) -> float:
+    """The whole learning rate at each step."""
+    return 1.0
+
+
 def fit(
     critic: nn.Module,
     draw: Callable[[int], tuple[Tensor, Tensor, Tensor]],
     recipe: Recipe,
     until: int,
     *,
-    rate: Callable[[int], float] | None = None,
+    rate: Callable[[int], float] = constant,
     accelerate: Acceleration = identity,
 ) -> Iterator[Step]:
     """A critic alone against fixed distributions, lines 2 to 8 of Algorithm 1: a ``Step`` after each update.
@@ -302,15 +307,14 @@ def fit(
     (500, True)
     """
     check_until("fit", "critic", until)
-    return stop_at_nan(inner_loop(LoneCritic(critic, recipe), draw, until, rate, accelerate), until)
+    game = LoneCritic(critic, recipe)
+    return stop_at_nan(inner_loop(game, draw, until, rate, accelerate(game)), until)
 
 
-def inner_loop(game: Game, draw: Callable, until: int, rate: Callable | None, accelerate: Acceleration):
-    """The loop of ``fit``."""
-    play = accelerate(game)
+def inner_loop(game: Game, draw: Callable, until: int, rate: Callable, play: Game) -> Iterator[Step]:
+    """The loop of ``fit``; ``play`` is the game or a faster copy of it."""
     for step in range(until):  #                                    WGAN 2      WGAN-GP 2
-        if rate is not None:
-            set_rate(game.critic_optimizer, rate(step))
+        set_rate(game.critic_optimizer, rate(step))
         x, x_fake, eps = draw(step)  #                                   3-4            3-5
         critic_loss, penalty = play.critic_step(x, x_fake, eps)  #       5-7            6-9
         yield Step(step + 1, critic_loss, penalty)
