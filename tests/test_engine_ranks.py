@@ -28,6 +28,7 @@ from torch import nn
 from wganlab import checkpoints, networks, recipes, sampling
 from wganlab.__main__ import main
 from wganlab.engine.batchnorm import JointBatchNorm, share_statistics
+from wganlab.engine.heartbeat import Heartbeat
 from wganlab.engine.ranks import Ranks, join, should_report
 from wganlab.errors import DataError, DivergenceError, InputError, RankError, WganlabError
 from wganlab.training import Average, Game, train
@@ -262,6 +263,21 @@ def test_every_other_rank_names_the_one_that(faults, what, culprit):
         assert isinstance(failure, RankError)
         assert FAULTS[what][1].format(culprit) in str(failure)
         assert failure.blame.keys() == {culprit}
+
+
+def test_a_rank_that_gave_up_is_not_to_blame_but_whom_it_blamed():
+    store = dist.HashStore()
+    here, gave_up, lost = (Heartbeat(store, rank, 3, interval=0.01) for rank in range(3))
+    for heartbeat in (here, gave_up, lost):
+        heartbeat.write()
+    gave_up.start()
+    gave_up.close("RankError: the ranks did not meet", {2: "is silent"})
+    here.exchange()
+    assert here.diagnose() == {2: "is silent"}
+    lost.start()
+    lost.close("DataError: one bad file", {})  # what a rank says of itself counts more
+    here.exchange()
+    assert here.diagnose() == {2: "ended with DataError: one bad file"}
 
 
 def short(fate=None):
