@@ -13,7 +13,7 @@ export OMP_NUM_THREADS := 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book site test nbval soak lab execute lint clean
+.PHONY: help book site test slow nbval soak lab execute lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -34,19 +34,27 @@ site: $(VENV)/installed
 book: site ## build the book from the committed notebooks and print where it is
 	@echo "$(CURDIR)/$(SITE)"
 
+# Two test files at a time on two cores, at most four: each process has its own copy of PyTorch.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
 test: site ## build the book, then test the package, its examples, every notebook, and the pages in a browser
-	$(BIN)/python -m pytest tests -m "not browser and not mutation"
-	$(BIN)/python -m pytest --doctest-modules wganlab
-	$(MAKE) --no-print-directory nbval
-	$(BIN)/python -m pytest tests -m browser -rs
+	@echo "== 1 of 3: the package and its docstrings, about 3 minutes on two cores"
+	$(PYTEST) --doctest-modules wganlab tests -m "not browser and not mutation and not slow"
+	@echo "== 2 of 3: every notebook, about 3 minutes"
+	@$(MAKE) --no-print-directory nbval
+	@echo "== 3 of 3: every page in a browser, about 2 minutes"
+	$(PYTEST) tests -m "browser and not slow" -rs
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
 	  '# NO CHROMIUM: the pages were NOT seen in a browser. All else was run. #' \
 	  '# Install chromium, or set CHROMIUM to its path, and run `make test`.  #' \
 	  '########################################################################'
 
+slow: site ## the tests that take long: compilers, real commands, five seeds of each setup of the lab
+	$(PYTEST) tests -m "slow and not mutation" -rs
+
 nbval: $(VENV)/installed
-	$(BIN)/python -m pytest --nbval book/
+	$(PYTEST) --nbval book/
 
 soak: $(VENV)/installed ## do every fault on purpose, thousands of times, for about an hour: benchmarks/results/soak.md
 	$(BIN)/python benchmarks/soak.py

@@ -13,6 +13,7 @@ from torch import nn
 
 from wganlab import networks, recipes, sampling
 from wganlab.constraints import Constraint, WeightClipping
+from wganlab.engine import fast
 from wganlab.errors import DivergenceError, InputError
 from wganlab.objectives import Objective
 from wganlab.training import (
@@ -25,6 +26,7 @@ from wganlab.training import (
     descend,
     device,
     fit,
+    identity,
     linear_decay,
     train,
 )
@@ -116,6 +118,24 @@ def test_fit_refuses_what_train_refuses_and_stops_at_nan():
 
     with pytest.raises(DivergenceError, match="at step 3: critic loss nan, penalty"):
         list(fit(critic, spoilt, recipes.wgan_gp, until=9))
+
+
+def in_groups(parameters):
+    """An optimizer with its weights in another order: biases apart, the last layer first."""
+    weights = list(parameters)[::-1]
+    groups = [{"params": [w for w in weights if (w.ndim == 1) == biases]} for biases in (True, False)]
+    return torch.optim.SGD(groups, lr=1e-3, momentum=0.9)
+
+
+@pytest.mark.parametrize("accelerate", [identity, fast])
+def test_an_optimizer_may_hold_the_weights_in_another_order(accelerate):
+    grouped, plain = (
+        new_game(replace(recipes.wgan_gp, optimizer=make))
+        for make in (in_groups, partial(torch.optim.SGD, lr=1e-3, momentum=0.9))
+    )
+    for game in (grouped, plain):
+        list(train(game, new_draw(), until=3, accelerate=accelerate))
+    assert equal(weights_of(grouped.generator, grouped.critic), weights_of(plain.generator, plain.critic))
 
 
 def test_gradients_move_nothing_and_steps_apply_them():

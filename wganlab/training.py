@@ -1,6 +1,6 @@
 """Algorithm 1 of GAN, WGAN and WGAN-GP, written once.
 
-``algorithm_1`` is the loop, ``Game`` its two updates, each a gradient (which moves nothing) and a
+``algorithm_1`` is the loop, ``Game`` its two updates, each a gradient (which moves no weight) and a
 step that applies it. ``train`` plays a game and ``fit`` trains a critic alone, the inner loop. Both are
 generators: what a reader wants to do between updates (plot, save, stop) is the body of his own loop:
 
@@ -109,12 +109,17 @@ def parameters_of(optimizer: Optimizer) -> list[Tensor]:
 
 
 def critic_gradient(
-    critic: nn.Module, recipe: Recipe, x: Tensor, x_fake: Tensor, eps: Tensor
+    critic: nn.Module,
+    recipe: Recipe,
+    x: Tensor,
+    x_fake: Tensor,
+    eps: Tensor,
+    weights: Sequence[Tensor] = (),
 ) -> tuple[Tensor, Tensor, Gradient]:
     """WGAN line 5, WGAN-GP lines 6-8: the critic's loss, its penalty, and the gradient of their sum.
 
     x and x_fake are batches (m, ...), eps is (m,); the losses have shape (), and the gradient has one tensor
-    for each trainable weight. Nothing moves. Raises ``InputError`` if the critic does not give one score a
+    for each of the ``weights``, by default all that are trainable. No weight moves. Raises ``InputError`` if the critic does not give one score a
     row, and what the recipe's constraint raises.
 
     >>> from wganlab import recipes
@@ -129,7 +134,7 @@ def critic_gradient(
     f_x, f_gz = scores(critic, x), scores(critic, x_fake)
     loss = recipe.objective.critic(f_x, f_gz)
     penalty = recipe.constraint.penalty(critic, x, x_fake, eps)
-    gradient = torch.autograd.grad(loss + penalty, trainable(critic))
+    gradient = torch.autograd.grad(loss + penalty, weights or trainable(critic))
     return loss.detach(), penalty.detach(), gradient
 
 
@@ -137,7 +142,7 @@ class Game:
     """Two players, the recipe they play by, their optimizers, and the number of turns so far.
 
     ``generator`` maps (m, latent) to (m, ...), ``critic`` maps that to scores (m,). The players
-    stay on the device they are on. The two gradients move nothing, the two steps apply them; an
+    stay on the device they are on. The two gradients move no weight, the two steps apply them; an
     acceleration is a copy of a game with one of the four exchanged. ``mean`` as in ``apply_gradient``.
     Raises ``InputError`` if the recipe's constraint cannot work with the critic, or a player has no weights.
 
@@ -168,12 +173,13 @@ class Game:
         """WGAN line 5, WGAN-GP lines 5-8: the critic's loss, its penalty, the gradient of their sum."""
         with torch.no_grad():  # the critic's loss is not differentiated in the generator
             x_fake = self.generator(z)
-        return critic_gradient(self.critic, self.recipe, x, x_fake, eps)
+        weights = parameters_of(self.critic_optimizer)
+        return critic_gradient(self.critic, self.recipe, x, x_fake, eps, weights)
 
     def generator_gradient(self, z: Tensor) -> tuple[Tensor, Gradient]:
         """WGAN line 10, the gradient in WGAN-GP line 12: the generator's loss and its gradient."""
         loss = self.recipe.objective.generator(scores(self.critic, self.generator(z)))
-        return loss.detach(), torch.autograd.grad(loss, trainable(self.generator))
+        return loss.detach(), torch.autograd.grad(loss, parameters_of(self.generator_optimizer))
 
     def critic_step(self, x: Tensor, z: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
         """One update of the critic; its loss and its penalty before it."""

@@ -26,7 +26,7 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ..constraints import R1, Constraint, SlopePenalty
-from ..training import Game, Gradient, check_scores, critic_gradient, trainable
+from ..training import Game, Gradient, check_scores, critic_gradient, parameters_of
 from .products import matmul, with_onednn
 
 # Where a penalty may ask for slopes: these points commute with affine maps, W x_hat + b = where(W x + b,
@@ -221,7 +221,7 @@ class ManualGradient:
 
     def __init__(self, game: Game):
         self.critic, self.recipe, self.generator = game.critic, game.recipe, with_onednn(game.generator)
-        self.layers = known_layers(game.critic)
+        self.weights, self.layers = parameters_of(game.critic_optimizer), known_layers(game.critic)
         self.first = first_affine(self.layers)
         constraint = game.recipe.constraint
         self.penalty = constraint if isinstance(constraint, SlopePenalty) else None
@@ -230,7 +230,7 @@ class ManualGradient:
         with torch.no_grad():
             x_fake = self.generator(z)
         if x.shape != x_fake.shape:  # autograd's can do it, or says what is wrong
-            return critic_gradient(self.critic, self.recipe, x, x_fake, eps)
+            return critic_gradient(self.critic, self.recipe, x, x_fake, eps, self.weights)
         return self.gradient(x, x_fake, eps)
 
     @torch.no_grad()
@@ -250,7 +250,7 @@ class ManualGradient:
                 penalty = self.penalty.what(g.requires_grad_())
             self.tangent(values, *torch.autograd.grad(penalty, g))
         found = self.weight_gradients(values, us, m)
-        return loss.detach(), penalty.detach(), [found[weight] for weight in trainable(self.critic)]
+        return loss.detach(), penalty.detach(), [found[weight] for weight in self.weights]
 
     def forward(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> list[Tensor]:
         """The input of each layer, then the scores, n rows each.
