@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from ..objectives import wasserstein_critic
-from .critics import examine
+from ...objectives import wasserstein_critic
+from ..examination.critics import examine
 from .entry import Entry
 
 # Players: (width) -> a layer or a critic

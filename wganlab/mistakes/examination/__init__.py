@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ...errors import InputError
 from .critics import examine as examine_critic
 from .formulas import Case, Formula, explain
 from .layouts import BATCHES, ROWS, Layout, find, fixed, remarks, traps
