@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ...constraints import input_gradient
-from .entry import COMMON, Entry
 from ..examination import audit
+from .entry import COMMON, Entry
 
 WEIGHT = 10.0
 
