@@ -10,8 +10,6 @@ from torch.nn.parameter import is_lazy
 
 from .probes import seed
 
-__all__ = ["examine_critic", "mixing"]
-
 SIDES = (28, 32, 64, 16, 8, 128, 256)
 
 

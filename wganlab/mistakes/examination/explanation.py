@@ -13,8 +13,6 @@ from .formulas import Formula, Observation, find_formula
 from .points import diagnose_points
 from .probes import Probe
 
-__all__ = ["Explanation", "derive", "explain"]
-
 
 class Explanation(NamedTuple):
     """The formula that gives the numbers, None if no known one does, and its weight, a guess then.
@@ -41,11 +39,11 @@ class Explanation(NamedTuple):
 
 def explain(observed: Observed) -> Explanation | None:
     """The formula with the fewest bugs; None where there are no finite numbers to be explained."""
-    calls = [each for each in (*observed.usual, *observed.other) if not each.failure]
+    calls = observed.answered
     if any(each.failure for each in observed.usual) or not all(each.value.isfinite() for each in calls):
         return None
     counts = {len(each.blocks) for each in calls}
-    several = len(counts) == 1 and max(counts) <= 6 and len(calls[0].points(None)) > len(calls[0].x)
+    several = len(counts) == 1 and max(counts) <= 6 and len(calls[0].points(None)) > len(calls[0].batch[0])
     known = []
     for block in (*(range(counts.pop()) if several else ()), None):
         numbers = [(each, each.observation(block)) for each in calls]
@@ -73,11 +71,11 @@ def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tupl
         if observed.dead.failure:
             return
     else:
-        each = next(each for each in (*observed.usual, *observed.other) if not math.isfinite(each.value))
+        each = next(each for each in observed.answered if not each.value.isfinite())
         yield "not-finite", f"{each} costs {each.value.item()}"
-    known = explanation is not None and explanation.formula is not None
-    if known or len(observed.usual[0].probe.points) == 1:  # else no one knows which points count
-        yield from segment_findings(observed.segments, explanation.block if known else None)
+    # without a formula, and with several calls of the critic, no one knows which points count
+    if (explanation and explanation.formula) or len(observed.usual[0].probe.points) == 1:
+        yield from segment_findings(observed.segments, explanation and explanation.block)
 
 
 def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
@@ -99,10 +97,12 @@ def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
 
 def worst_probe(explanation: Explanation) -> tuple[CallResult, float, float]:
     """The first probe off by a hundredth, else the one most off; its value and the right one."""
-    one_sided = explanation.formula is not None and explanation.formula.one_sided
-    cost, weight, off = "above squared" if one_sided else "square", abs(explanation.weight), []
+    one_sided = explanation.formula and explanation.formula.one_sided
+    weight, off = abs(explanation.weight), []
     for each, (value, gradient, eps) in explanation.numbers:
-        right = weight * Formula(tuple(range(1, gradient.ndim)), cost=cost)(gradient, eps).item()
+        axes = tuple(range(1, gradient.ndim))
+        formula = Formula(axes, cost="above squared" if one_sided else "square")
+        right = weight * formula(gradient, eps).item()
         off.append((abs(value - right) / (abs(right) + 1e-3 * weight), each, value, right))
     return next((item for item in off if item[0] > 0.01), max(off, key=itemgetter(0)))[1:]
 

@@ -15,8 +15,6 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-__all__ = ["Formula", "Observation", "family", "find_formula"]
-
 # In each table the right choices come first, with the bug's name "".
 NORMS = {
     "euclidean": ("", lambda g, axes: vector_norm(g, dim=axes)),

@@ -9,8 +9,6 @@ import torch
 
 from .calls import BATCH, Layout, Penalty, error_on
 
-__all__ = ["BATCHES", "ROWS", "broadcast_notes", "find", "fixed", "layout_notes", "other_channels"]
-
 # The first of each is what every function should take; the others find what a function is tied to.
 ROWS = {
     "rows": [(5,), (2,), (3,), (784,), (1,)],
@@ -107,8 +105,7 @@ def layout_notes(function: Penalty, layout: Layout) -> list[str]:
 def broadcast_notes(function: Penalty) -> list[str]:
     """A note if the function refuses pictures, but not those of height or width m."""
     row = ROWS["pictures"][0]
-    sides = [m for m in row[1:] if not error_on(function, Layout("pictures", m, row))]
-    if not sides:
+    if all(error_on(function, Layout("pictures", m, row)) for m in row[1:]):
         return []
     return [
         "pictures: it does run, and gives a wrong number, when the batch size is a side of the picture: "

@@ -33,9 +33,8 @@ def diagnose_points(calls: Sequence[Tensor]) -> dict[str, str]:
     if flat[0].shape[1] >= 3:
         moved = max((points[:, 0] - ANCHOR).abs().max().item() for points in flat)
         if not moved <= SAME:
-            return {
-                "off-segment": f"an entry that is {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"
-            }
+            seen = f"an entry that is {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"
+            return {"off-segment": seen}
         flat = [points[:, 1:] for points in flat]
     found = {}
     spread = max((points.amax(1) - points.amin(1)).max().item() for points in flat)
@@ -88,9 +87,8 @@ def diagnose_law(eps: Tensor, *, shared: bool) -> dict[str, str]:
     far = ks_distance(ordered, ordered)
     edge = 21.0 / len(eps)  # (1 - 21/n)^n < 1e-9
     if low > edge or high < 1 - edge or far > bound:
-        return {
-            "eps-range": f"eps from {low:.3g} to {high:.3g}, at distance {far:.2g} from uniform on [0, 1]"
-        }
+        seen = f"eps from {low:.3g} to {high:.3g}, at distance {far:.2g} from uniform on [0, 1]"
+        return {"eps-range": seen}
     return {}
 
 

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GRAD", "Probe", "seed", "undisturbed"]
-
 GRAD = 0.25
 
 
@@ -82,13 +80,12 @@ def undisturbed() -> Iterator[None]:
     dtype = torch.get_default_dtype()
     with (
         torch.random.fork_rng(devices=[]),
-        warnings.catch_warnings(),
+        warnings.catch_warnings(action="ignore"),
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autograd.set_detect_anomaly(False),  # it would turn the NaN of nan-at-zero into an exception
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        warnings.simplefilter("ignore")
         try:
             yield
         finally:

@@ -1,9 +1,12 @@
 """What an audit says: named findings, each with what was seen, what it does, and the remedy."""
 
+import tomllib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from .known import EFFECTS, REMEDIES, WITHOUT_ENTRY
+KNOWN = tomllib.loads(Path(__file__).with_name("known.toml").read_text(encoding="utf-8"))
+WITHOUT_ENTRY = {"raises", "unknown", "not-finite"}
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Finding:
 
     @classmethod
     def of(cls, name: str, seen: str) -> "Finding":
-        """The known bug of that name."""
-        return cls(name, seen, EFFECTS[name], REMEDIES[name], None if name in WITHOUT_ENTRY else name)
+        """The bug of that name in the table ``KNOWN``."""
+        return cls(name, seen, **KNOWN[name], entry=None if name in WITHOUT_ENTRY else name)
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,8 +65,8 @@ class Report:
     def __str__(self):
         lines = [self.headline()]
         for finding in self.findings:
-            lines += ["", finding.name, f"  seen    {finding.seen}", f"  effect  {finding.effect}"]
-            lines += [f"  remedy  {finding.remedy}"]
+            lines += ["", finding.name]
+            lines += [f"  {key:<8}{getattr(finding, key)}" for key in ("seen", "effect", "remedy")]
             lines += [f'  see     ZOO["{finding.entry}"]'] if finding.entry else []
         lines += ["", *(f"note: {note}" for note in self.notes)] if self.notes else []
         return "\n".join(lines)
