@@ -116,7 +116,8 @@ def test_json(audit):
     code, out, _ = audit("--json", "mine.py:wrong", "mine.py:absent")
     found = json.loads(out)
     assert code == 2
-    assert found["mine.py:wrong"]["findings"][0]["name"] == "wrong-sign"
+    assert set(found["mine.py:wrong"]) == {"ok", "findings", "notes", "weight", "one_sided"}
+    assert [finding["name"] for finding in found["mine.py:wrong"]["findings"]] == ["wrong-sign"]
     assert "has no 'absent'" in found["mine.py:absent"]["error"]
 
 
