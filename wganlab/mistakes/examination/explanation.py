@@ -55,7 +55,7 @@ def explain(observed: Observed) -> Explanation | None:
 
 
 def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tuple[str, str]]:
-    """Name and what was seen, in the order of the calls; nothing more after a failure."""
+    """Name and what was seen, in the order of the calls; where a usual one fails, nothing more."""
     for each in observed.usual:
         yield from each.findings.items()
         if each.failure:
@@ -68,8 +68,6 @@ def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tupl
         yield from value_findings(explanation)
         yield from weight_findings(explanation)
         yield from dead_findings(observed.dead)
-        if observed.dead.failure:
-            return
     else:
         each = next(each for each in observed.answered if not each.value.isfinite())
         yield "not-finite", f"{each} costs {each.value.item()}"
