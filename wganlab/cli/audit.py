@@ -5,7 +5,7 @@ import json
 
 from ..errors import InputError
 from ..mistakes import audit
-from ..mistakes.loading import loaded, loaded_critic
+from .loading import loaded, loaded_critic
 from .output import complain, say
 
 

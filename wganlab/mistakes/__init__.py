@@ -11,9 +11,9 @@ False
 True
 """
 
-from .entry import Entry
-from .examine import audit
-from .report import Finding, Report
+from .examination import audit
+from .examination.report import Finding, Report
 from .zoo import ZOO
+from .zoo.entry import Entry
 
 __all__ = ["ZOO", "Entry", "Finding", "Report", "audit"]

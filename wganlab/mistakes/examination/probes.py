@@ -5,14 +5,13 @@ import io
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
+GRAD = 0.25
 
 
 class Points(list):
@@ -27,7 +26,8 @@ class Probe(nn.Module):
 
     Its gradient at x is :math:`w + b\,c\,x`, where w has the norm ``slope`` and b is ``bend``;
     both are weights. ``row`` is the shape of one row, and another one is refused, so that
-    an accidental broadcast does not pass. ``points`` lists the batches that were handed in.
+    an accidental broadcast does not pass. ``points`` lists the batches that were handed in. The weights
+    carry a gradient, so that a call that changes it is seen.
 
     >>> probe = Probe((2,), slope=5.0)
     >>> round(probe.weight.norm().item(), 6)
@@ -45,6 +45,8 @@ class Probe(nn.Module):
         self.bend = nn.Parameter(torch.tensor(bend, dtype=torch.float64))
         self.register_buffer("curve", 1.0 + 0.3 * torch.sin(torch.arange(size, dtype=torch.float64)))
         self.row, self.scores, self.points = tuple(row), scores, Points()
+        for weight in self.parameters():
+            weight.grad = torch.full_like(weight, GRAD)
 
     def forward(self, x: Tensor) -> Tensor:
         single = tuple(x.shape) == self.row  # one row without a batch, as under vmap
@@ -78,13 +80,12 @@ def undisturbed() -> Iterator[None]:
     dtype = torch.get_default_dtype()
     with (
         torch.random.fork_rng(devices=[]),
-        warnings.catch_warnings(),
+        warnings.catch_warnings(action="ignore"),
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autograd.set_detect_anomaly(False),  # it would turn the NaN of nan-at-zero into an exception
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        warnings.simplefilter("ignore")
         try:
             yield
         finally:
@@ -98,43 +99,3 @@ def seed(number: int) -> None:
     torch.default_generator.manual_seed(number)  # the CPU's alone: torch.manual_seed queues for CUDA too
     np.random.seed(number)  # noqa: NPY002
     random.seed(number)
-
-
-@dataclass
-class Answer:
-    """What one call gave: its value, the points it asked at, the side effects, or the error."""
-
-    value: Tensor | None = None
-    points: list[Tensor] = field(default_factory=list)
-    effects: dict[str, str] = field(default_factory=dict)
-    error: str = ""
-
-
-def call(function: Penalty, critic: Probe, x: Tensor, x_fake: Tensor, number: int = 0) -> Answer:
-    """``function(critic, x, x_fake)``, watched; an exception becomes ``error``."""
-    critic.points.clear()
-    for weight in critic.parameters():
-        weight.grad = torch.full_like(weight, 0.25)
-    watched = {"x": x, "x_fake": x_fake, **dict(critic.named_parameters()), **dict(critic.named_buffers())}
-    before = {name: (part.detach().clone(), part.requires_grad) for name, part in watched.items()}
-    mode = critic.training
-    seed(number)
-    try:
-        with torch.enable_grad():
-            value = function(critic, x, x_fake)
-    except (Exception, SystemExit) as error:
-        return Answer(error=" ".join(f"{type(error).__name__}: {error}".split())[:200])
-    effects = {}
-    if critic.training != mode:
-        effects["switches-mode"] = f"the critic's training flag was {mode} and is {critic.training}"
-    for name, weight in critic.named_parameters():
-        if weight.grad is None or not bool((weight.grad == 0.25).all()):
-            effects["writes-grad"] = f"the field .grad of the critic's '{name}' was changed by the call"
-    for name, (old, flag) in before.items():
-        kind = "changes-batch" if name in ("x", "x_fake") else "changes-critic"
-        if not torch.equal(watched[name].detach(), old):
-            effects[kind] = f"'{name}' has other numbers after the call"
-        elif kind == "changes-critic" and watched[name].requires_grad != flag:
-            effects[kind] = f"requires_grad of '{name}' was {flag} and is {not flag}"
-            watched[name].requires_grad_(flag)
-    return Answer(value, list(critic.points), effects)

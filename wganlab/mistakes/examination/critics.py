@@ -1,11 +1,11 @@
 """A critic of the reader's own: does it score each row by itself?"""
 
-import contextlib
 import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from .probes import seed
@@ -13,10 +13,10 @@ from .probes import seed
 SIDES = (28, 32, 64, 16, 8, 128, 256)
 
 
-def shapes(critic: nn.Module) -> Iterator[tuple[int, ...]]:
+def candidate_rows(critic: nn.Module) -> Iterator[tuple[int, ...]]:
     """Shapes of one row that the critic might take, told by its first layer.
 
-    >>> next(shapes(nn.Linear(7, 1)))
+    >>> next(candidate_rows(nn.Linear(7, 1)))
     (7,)
     """
     for module in critic.modules():
@@ -34,37 +34,22 @@ def shapes(critic: nn.Module) -> Iterator[tuple[int, ...]]:
     yield from ((2,), (1,), (784,), (1, 28, 28), (3, 32, 32), (3, 64, 64))
 
 
-@contextlib.contextmanager
-def borrowed(critic: nn.Module, mode: bool) -> Iterator[None]:
-    """The critic in training mode or not; afterwards its modes and buffers are as before.
+def scores(critic: nn.Module, x: Tensor, mode: bool) -> Tensor | None:
+    """f(x) with one line a row, from the same buffers and seed each time; None if it raises.
 
-    Not a copy: critics with hooks on their weights, such as weight_norm, cannot be copied.
+    Not by a copy: critics with hooks on their weights, such as weight_norm, cannot be copied.
     """
     modes = [(module, module.training) for module in critic.modules()]
-    buffers = [
-        (module, name, part, part.clone())
-        for module in critic.modules()
-        for name, part in module.named_buffers(recurse=False)
-    ]
-    critic.train(mode)
+    buffers = {name: part.clone() for name, part in critic.named_buffers()}
+    seed(0)
     try:
-        yield
+        with torch.no_grad():
+            return functional_call(critic.train(mode), buffers, (x,)).reshape(len(x), -1).clone()
+    except (Exception, SystemExit):
+        return None
     finally:
-        for module, name, part, old in buffers:
-            part.copy_(old)
-            setattr(module, name, part)
         for module, flag in modes:
             module.training = flag
-
-
-def scores(critic: nn.Module, x: Tensor, mode: bool) -> Tensor | None:
-    """f(x) with one line a row, from the same state and seed each time; None if it raises."""
-    seed(0)
-    with torch.no_grad(), borrowed(critic, mode):
-        try:
-            return critic(x).reshape(len(x), -1).clone()
-        except (Exception, SystemExit):
-            return None
 
 
 def mixing(critic: nn.Module, mode: bool) -> tuple[float, tuple[int, ...]] | None:
@@ -76,7 +61,7 @@ def mixing(critic: nn.Module, mode: bool) -> tuple[float, tuple[int, ...]] | Non
     weights = list(critic.parameters())
     if any(is_lazy(weight) for weight in weights):
         return None
-    for row in shapes(critic):
+    for row in candidate_rows(critic):
         rng = torch.Generator().manual_seed(0)
         x = torch.randn(8, *row, generator=rng)
         other = torch.cat([x[:1], 3 * torch.randn(7, *row, generator=rng) + 1])
@@ -88,7 +73,7 @@ def mixing(critic: nn.Module, mode: bool) -> tuple[float, tuple[int, ...]] | Non
     return None
 
 
-def examine(critic: nn.Module) -> tuple[dict[str, str], list[str]]:
+def examine_critic(critic: nn.Module) -> tuple[dict[str, str], list[str]]:
     """The bugs and the notes about a critic, in the mode it is in; evaluation mode is noted."""
     moved = mixing(critic, critic.training)
     if moved is None:

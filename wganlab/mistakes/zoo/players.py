@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from ..objectives import wasserstein_critic
-from .critics import examine
+from ...objectives import wasserstein_critic
+from ..examination.critics import examine_critic
 from .entry import Entry
 
 # Players: (width) -> a layer or a critic
@@ -47,7 +47,7 @@ def separate_critic(width):
 def scores_rows_apart(make_critic) -> bool:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        bugs, notes = examine(make_critic(8))
+        bugs, notes = examine_critic(make_critic(8))
     return not bugs and "scored by itself" in notes[0]
 
 

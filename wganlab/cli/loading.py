@@ -37,7 +37,7 @@ def loaded(place: str) -> Iterator[Any]:
     sys.path.insert(0, str(path.parent))
     sys.dont_write_bytecode, sys.argv = True, [str(path)]  # a script may read options when it is imported
     try:
-        yield named(run(path), name, file)
+        yield attribute(imported(path), name, file)
     finally:
         os.chdir(folder)
         torch.set_default_dtype(dtype)
@@ -69,14 +69,14 @@ def loaded_critic(place: str | None) -> Iterator[nn.Module | None]:
         try:
             critic = found if isinstance(found, nn.Module) else found()
         except Exception as error:
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            raise InputError(f"{place} makes no critic ({said}). It is called without arguments.") from error
+            said = f"{place} makes no critic ({one_line(error)}). It is called without arguments."
+            raise InputError(said) from error
         if not isinstance(critic, nn.Module):
             raise InputError(f"{place} makes a {type(critic).__name__}, no critic. Return an nn.Module.")
         yield critic
 
 
-def run(path: Path) -> Any:
+def imported(path: Path) -> Any:
     """The module that a file makes when it is run, not as ``__main__``."""
     spec = importlib.util.spec_from_file_location(NAME, path)
     if spec is None or spec.loader is None:
@@ -87,14 +87,12 @@ def run(path: Path) -> Any:
         with contextlib.redirect_stdout(sys.stderr):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(
-            f"{path.name} cannot be imported ({said}). Run it by itself to see where."
-        ) from error
+        said = f"{path.name} cannot be imported ({one_line(error)}). Run it by itself to see where."
+        raise InputError(said) from error
     return module
 
 
-def named(module: Any, name: str, file: str) -> Any:
+def attribute(module: Any, name: str, file: str) -> Any:
     """The module's attribute; dots lead into classes."""
     found = module
     for part in name.split("."):
@@ -106,16 +104,19 @@ def named(module: Any, name: str, file: str) -> Any:
         owner, found = found, getattr(found, part)
         static = isinstance(owner, type) and isinstance(vars(owner).get(part), staticmethod)
         if isinstance(owner, type) and inspect.isfunction(found) and not static:  # a method wants an instance
-            found = getattr(made(owner, name, file), part)
-    return made(found, name, file) if isinstance(found, type) else found
+            found = getattr(instance(owner, name, file), part)
+    return instance(found, name, file) if isinstance(found, type) else found
 
 
-def made(found: type, name: str, file: str) -> Any:
+def instance(found: type, name: str, file: str) -> Any:
     """An instance of a class that needs no arguments."""
     try:
         return found()
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(
-            f"{name} of {file} cannot be made without arguments ({said}). Name an instance."
-        ) from error
+        said = f"{name} of {file} cannot be made without arguments ({one_line(error)}). Name an instance."
+        raise InputError(said) from error
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's type and text on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

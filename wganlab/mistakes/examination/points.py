@@ -15,10 +15,10 @@ ANCHOR = -3.0
 SAME = 1e-5  # float32 rounds at 6e-8
 
 
-def ends(m: int, row: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def unit_segment(m: int, row: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """x and x_fake of shape (m, *row): ones and zeros, and the anchor where rows have 3 entries or more.
 
-    >>> ends(1, (3,), torch.float32)
+    >>> unit_segment(1, (3,), torch.float32)
     (tensor([[-3.,  1.,  1.]]), tensor([[-3.,  0.,  0.]]))
     """
     x, x_fake = torch.ones(m, *row, dtype=dtype), torch.zeros(m, *row, dtype=dtype)
@@ -27,30 +27,29 @@ def ends(m: int, row: tuple[int, ...], dtype: torch.dtype) -> tuple[Tensor, Tens
     return x, x_fake
 
 
-def read(calls: Sequence[Tensor]) -> dict[str, str]:
+def diagnose_points(calls: Sequence[Tensor]) -> dict[str, str]:
     """The bugs in the points of several calls with other seeds, each (n, ...): name -> what was seen."""
     flat = [points.double().flatten(1) for points in calls]
     if flat[0].shape[1] >= 3:
         moved = max((points[:, 0] - ANCHOR).abs().max().item() for points in flat)
         if not moved <= SAME:
-            return {
-                "off-segment": f"an entry that is {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"
-            }
+            seen = f"an entry that is {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"
+            return {"off-segment": seen}
         flat = [points[:, 1:] for points in flat]
     found = {}
     spread = max((points.amax(1) - points.amin(1)).max().item() for points in flat)
     if spread > SAME:
         found["pixel-eps"] = f"eps differs by up to {spread:.3g} between the entries of one row"
     columns = [points[:, -1] for points in flat]
-    return found | read_rows(columns)
+    return found | diagnose_rows(columns)
 
 
-def read_rows(calls: Sequence[Tensor]) -> dict[str, str]:
+def diagnose_rows(calls: Sequence[Tensor]) -> dict[str, str]:
     """The bugs in the eps of several calls, one number a row.
 
-    >>> read_rows([torch.full((4,), 0.3), torch.full((4,), 0.8)])
+    >>> diagnose_rows([torch.full((4,), 0.3), torch.full((4,), 0.8)])
     {'batch-eps': '1 different eps in 4 rows of one call'}
-    >>> read_rows([torch.ones(4)] * 2)
+    >>> diagnose_rows([torch.ones(4)] * 2)
     {'ends-only': 'eps is 1 in every row and call: the real rows alone'}
     """
     pooled = torch.cat(list(calls))
@@ -70,10 +69,10 @@ def read_rows(calls: Sequence[Tensor]) -> dict[str, str]:
     m = len(calls[0])
     if different <= m / 2 and m > 1:
         found["batch-eps"] = f"{different} different eps in {m} rows of one call"
-    return found | read_law(pooled, shared="batch-eps" in found)
+    return found | diagnose_law(pooled, shared="batch-eps" in found)
 
 
-def read_law(eps: Tensor, *, shared: bool) -> dict[str, str]:
+def diagnose_law(eps: Tensor, *, shared: bool) -> dict[str, str]:
     """The bugs in the law of eps: normal, or not uniform on [0, 1]; ``shared`` eps are too few for a law."""
     low, high = eps.min().item(), eps.max().item()
     outside = ((eps < -SAME) | (eps > 1 + SAME)).double().mean().item()
@@ -81,33 +80,32 @@ def read_law(eps: Tensor, *, shared: bool) -> dict[str, str]:
     ordered = eps.sort().values
     bound = math.sqrt(math.log(2e9) / (2 * len(eps)))  # Massart 1990: exceeded once in 1e9
     if outside:
-        normal = distance(ordered, torch.special.ndtr(ordered)) < bound
+        normal = ks_distance(ordered, torch.special.ndtr(ordered)) < bound
         return {"normal-eps" if normal and low < -SAME else "eps-range": seen}
     if shared:
         return {}
-    far = distance(ordered, ordered)
+    far = ks_distance(ordered, ordered)
     edge = 21.0 / len(eps)  # (1 - 21/n)^n < 1e-9
     if low > edge or high < 1 - edge or far > bound:
-        return {
-            "eps-range": f"eps from {low:.3g} to {high:.3g}, at distance {far:.2g} from uniform on [0, 1]"
-        }
+        seen = f"eps from {low:.3g} to {high:.3g}, at distance {far:.2g} from uniform on [0, 1]"
+        return {"eps-range": seen}
     return {}
 
 
-def distance(ordered: Tensor, law: Tensor) -> float:
+def ks_distance(ordered: Tensor, law: Tensor) -> float:
     """sup |F_n - F| for sorted numbers and F at each of them (Kolmogorov and Smirnov).
 
-    >>> distance(torch.tensor([0.25, 0.75]), torch.tensor([0.25, 0.75]))
+    >>> ks_distance(torch.tensor([0.25, 0.75]), torch.tensor([0.25, 0.75]))
     0.25
     """
     steps = torch.arange(len(ordered) + 1, dtype=torch.float64) / len(ordered)
     return max((law - steps[:-1]).max().item(), (steps[1:] - law).max().item())
 
 
-def place(points: Tensor, x: Tensor, x_fake: Tensor) -> Tensor:
+def eps_of(points: Tensor, x: Tensor, x_fake: Tensor) -> Tensor:
     """The eps of each row that puts it nearest to its own segment, shape (n,).
 
-    >>> place(torch.tensor([[1.0, 0.0]]), torch.tensor([[4.0, 0.0]]), torch.zeros(1, 2))
+    >>> eps_of(torch.tensor([[1.0, 0.0]]), torch.tensor([[4.0, 0.0]]), torch.zeros(1, 2))
     tensor([0.2500])
     """
     if points.shape != x.shape:

@@ -3,58 +3,29 @@
 import itertools
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
-from .probes import Penalty, Probe, call
+from .calls import BATCH, Layout, Penalty, error_on
 
 # The first of each is what every function should take; the others find what a function is tied to.
 ROWS = {
     "rows": [(5,), (2,), (3,), (784,), (1,)],
     "pictures": [(3, 4, 5), (1, 4, 5), (3, 32, 32), (1, 28, 28), (3, 64, 64), (1, 32, 32), (1, 64, 64)],
 }
-BATCHES = [6, 64, 32, 128, 16, 256, 100, 50, 10, 8]
-KINDS = [*itertools.product((torch.float64, torch.float32), ("flat", "column"))]
-SCALAR = [(torch.float64, "scalar"), (torch.float32, "scalar")]
+BATCHES = [BATCH, 64, 32, 128, 16, 256, 100, 50, 10, 8]
+KINDS = [*itertools.product((torch.float64, torch.float32), ("flat", "column", "scalar"))]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """m rows of shape ``row``, their dtype, and the shape of the scores the function expects."""
-
-    kind: str
-    m: int
-    row: tuple[int, ...]
-    dtype: torch.dtype = torch.float64
-    scores: str = "flat"
-
-    def __str__(self):
-        return f"{self.kind} of shape {(self.m, *self.row)}"
-
-    def other_channels(self) -> "Layout":
-        """Pictures of the same size with 1 channel instead of 3, or 3 instead of 1.
-
-        >>> Layout("pictures", 6, (3, 4, 5)).other_channels().row
-        (1, 4, 5)
-        """
-        channels, *size = self.row
-        return replace(self, row=(4 - channels, *size))
-
-    def error(self, function: Penalty) -> str:
-        """What the function raises on such data, "" if nothing."""
-        x = torch.ones(self.m, *self.row, dtype=self.dtype)
-        return call(function, Probe(self.row, 5.0, scores=self.scores), x, torch.zeros_like(x)).error
-
-
-def shapes(kind: str) -> tuple[list[tuple[int, tuple[int, ...]]], list[tuple[int, tuple[int, ...]]]]:
+def unusual_shapes(kind: str) -> tuple[list[tuple[int, tuple[int, ...]]], list[tuple[int, tuple[int, ...]]]]:
     """Pairs of a batch size and a row: with one of the two unusual, and with both.
 
     A batch size is never a side of a picture, along which an eps of shape (m, 1) would be
     broadcast. An eps of shape (m, 1, 1, 1) is, on rows, into m times as many numbers: so none of many.
     """
     usual, *rows = ROWS[kind]
-    one = [*((m, usual) for m in BATCHES[1:]), *((BATCHES[0], row) for row in rows)]
+    one = [*((m, usual) for m in BATCHES[1:]), *((BATCH, row) for row in rows)]
     both = [*itertools.product(BATCHES[1:5], rows)]
 
     def fits(m: int, row: tuple[int, ...]) -> bool:
@@ -74,45 +45,49 @@ def template(error: str) -> str:
 
 def find(function: Penalty, kind: str) -> tuple[Layout | None, str]:
     """The first layout of that kind that the function takes, and what it said to the usual one."""
-    m, usual = BATCHES[0], ROWS[kind][0]
-    errors = []
-    for each in (*KINDS, *SCALAR):
-        layout = Layout(kind, m, usual, *each)
-        errors.append(layout.error(function))
-        if not errors[-1]:
-            return layout, errors[0]
-    for pairs in shapes(kind):
+    usual, errors = [(BATCH, ROWS[kind][0])], []
+    for pairs in (usual, *unusual_shapes(kind)):
         for m, row in pairs:
             for each in KINDS:
                 layout = Layout(kind, m, row, *each)
-                errors.append(layout.error(function))
+                errors.append(error_on(function, layout))
                 if not errors[-1]:
                     return layout, errors[0]
-                if each == KINDS[0] and template(errors[-1]) == template(errors[0]):
+                if pairs is not usual and each == KINDS[0] and template(errors[-1]) == template(errors[0]):
                     break  # the same trouble as before: dtype and scores are not the reason
-        if len(set(errors)) == 1:
+        if pairs is not usual and len(set(errors)) == 1:
             break  # the shape does not matter at all
     return None, errors[0]
+
+
+def other_channels(layout: Layout) -> Layout:
+    """Pictures of the same size with 1 channel instead of 3, or 3 instead of 1.
+
+    >>> other_channels(Layout("pictures", 6, (3, 4, 5))).row
+    (1, 4, 5)
+    """
+    channels, *size = layout.row
+    return replace(layout, row=(4 - channels, *size))
 
 
 def fixed(function: Penalty, layout: Layout, first: str) -> dict[str, str]:
     """What the function is tied to: channels, batch size or size of a row; name -> what was seen."""
     found = {}
     usual = ROWS[layout.kind][0]
-    said = f"it takes {layout}, but not {(BATCHES[0], *usual)}: {first}"
-    if layout.m != BATCHES[0]:
+    said = f"it takes {layout}, but not {(BATCH, *usual)}: {first}"
+    if layout.m != BATCH:
         found["fixed-batch"] = said
     if layout.row[-1] != usual[-1]:
         found["fixed-size"] = said
     if layout.kind == "pictures":
-        other = layout.other_channels()
-        error = other.error(function)
+        other = other_channels(layout)
+        error = error_on(function, other)
         if error:
             found["fixed-channels"] = f"it takes {layout}, but not {(layout.m, *other.row)}: {error}"
     return found
 
 
-def remarks(function: Penalty, layout: Layout) -> list[str]:
+def layout_notes(function: Penalty, layout: Layout) -> list[str]:
     """What is no bug in the function but good to know."""
     said = []
     if layout.dtype == torch.float32:
@@ -121,17 +96,16 @@ def remarks(function: Penalty, layout: Layout) -> list[str]:
         said.append(f"{layout.kind}: it needs a critic whose scores have shape (m, 1), not (m,)")
     if layout.scores == "scalar":
         said.append(f"{layout.kind}: it needs a critic that scores one row without a batch")
-    error = replace(layout, m=1).error(function)
-    if error and layout.m == BATCHES[0]:
+    error = error_on(function, replace(layout, m=1))
+    if error and layout.m == BATCH:
         said.append(f"{layout.kind}: a batch of one row raises {error}")
     return said
 
 
-def traps(function: Penalty) -> list[str]:
+def broadcast_notes(function: Penalty) -> list[str]:
     """A note if the function refuses pictures, but not those of height or width m."""
     row = ROWS["pictures"][0]
-    sides = [m for m in row[1:] if not Layout("pictures", m, row).error(function)]
-    if not sides:
+    if all(error_on(function, Layout("pictures", m, row)) for m in row[1:]):
         return []
     return [
         "pictures: it does run, and gives a wrong number, when the batch size is a side of the picture: "

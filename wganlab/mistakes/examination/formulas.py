@@ -16,32 +16,36 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 # In each table the right choices come first, with the bug's name "".
-NORMS = {"euclidean": "", "squared": "squared-norm", "absolute": "other-norm", "largest": "other-norm",
-         "root mean square": "other-norm"}  # fmt: skip
-FACTORS = {"1": "", "1/m": "mean-score", "eps": "wrong-variable", "1-eps": "wrong-variable"}
-TARGETS = {1.0: "", 0.0: "zero-centred"}
-COSTS = {"square": "", "above squared": "", "below squared": "wrong-side",
-         "absolute": "no-square", "above": "no-square", "none": "no-square"}  # fmt: skip
-REDUCTIONS = {"mean": "", "sum": "sum-over-batch", "of the mean": "mean-slope"}
-
-NORM = {
-    "euclidean": lambda g, axes: vector_norm(g, dim=axes),
-    "squared": lambda g, axes: g.square().sum(axes),
-    "absolute": lambda g, axes: vector_norm(g, 1, dim=axes),
-    "largest": lambda g, axes: vector_norm(g, float("inf"), dim=axes),
-    "root mean square": lambda g, axes: g.square().mean(axes).sqrt(),
+NORMS = {
+    "euclidean": ("", lambda g, axes: vector_norm(g, dim=axes)),
+    "squared": ("squared-norm", lambda g, axes: g.square().sum(axes)),
+    "absolute": ("other-norm", lambda g, axes: vector_norm(g, 1, dim=axes)),
+    "largest": ("other-norm", lambda g, axes: vector_norm(g, float("inf"), dim=axes)),
+    "root mean square": ("other-norm", lambda g, axes: g.square().mean(axes).sqrt()),
 }
-COST = {
-    "square": torch.square,
-    "above squared": lambda excess: excess.relu().square(),
-    "below squared": lambda excess: (-excess).relu().square(),
-    "absolute": torch.abs,
-    "above": torch.relu,
-    "none": lambda excess: excess,
+FACTORS = {
+    "1": ("", torch.ones_like),
+    "1/m": ("mean-score", lambda eps: torch.ones_like(eps) / len(eps)),
+    "eps": ("wrong-variable", lambda eps: eps),
+    "1-eps": ("wrong-variable", lambda eps: 1 - eps),
+}
+TARGETS = {1.0: "", 0.0: "zero-centred"}  # and "wrong-target" for any other
+COSTS = {
+    "square": ("", torch.square),
+    "above squared": ("", lambda excess: excess.relu().square()),
+    "below squared": ("wrong-side", lambda excess: (-excess).relu().square()),
+    "absolute": ("no-square", torch.abs),
+    "above": ("no-square", torch.relu),
+    "none": ("no-square", lambda excess: excess),
+}
+REDUCTIONS = {
+    "mean": ("", lambda cost, excess: cost(excess).mean()),
+    "sum": ("sum-over-batch", lambda cost, excess: cost(excess).sum()),
+    "of the mean": ("mean-slope", lambda cost, excess: cost(excess.mean())),
 }
 
 
-class Case(NamedTuple):
+class Observation(NamedTuple):
     """One call of the audited function: its value, the true gradients (m, ...), and eps (m,)."""
 
     value: float
@@ -71,15 +75,15 @@ class Formula:
         >>> Formula((0, 1), reduction="sum").names(2)
         ('global-norm', 'sum-over-batch')
         """
-        places = (
+        bugs = (
             axes_bug(self.axes, ndim),
-            NORMS[self.norm],
-            FACTORS[self.factor],
+            NORMS[self.norm][0],
+            FACTORS[self.factor][0],
             TARGETS.get(self.target, "wrong-target"),
-            COSTS[self.cost],
-            REDUCTIONS[self.reduction],
+            COSTS[self.cost][0],
+            REDUCTIONS[self.reduction][0],
         )
-        return tuple(name for name in places if name)
+        return tuple(name for name in bugs if name)
 
     def __call__(self, gradient: Tensor, eps: Tensor) -> Tensor:
         """Its value with weight 1 for gradients of shape (m, ...), shape ().
@@ -87,38 +91,33 @@ class Formula:
         >>> Formula((1,))(torch.tensor([[3.0, 4.0]]), torch.ones(1)).item()
         16.0
         """
-        eps = eps.view(-1, *[1] * (gradient.ndim - 1))
-        factor = {"1": 1.0, "1/m": 1.0 / len(gradient), "eps": eps, "1-eps": 1 - eps}[self.factor]
-        gradient = factor * gradient
-        slope = norm_of(gradient, self.axes, self.norm)
-        if self.reduction == "of the mean":
-            slope = slope.mean()
-        cost = COST[self.cost](slope - self.target)
-        return cost.sum() if self.reduction == "sum" else cost.mean()
+        factor = FACTORS[self.factor][1](eps).view(-1, *[1] * (gradient.ndim - 1))
+        slope = norm_over(self.axes, factor * gradient, self.norm)
+        return REDUCTIONS[self.reduction][1](COSTS[self.cost][1], slope - self.target)
 
-    def weight(self, cases: Sequence[Case]) -> float | None:
-        """The number that maps this formula's values to those of all cases, or None.
+    def weight(self, observations: Sequence[Observation]) -> float | None:
+        """The number that maps this formula's values to those observed, or None.
 
         >>> one, row = torch.ones(1), torch.tensor([[3.0, 4.0]])
-        >>> Formula((1,)).weight([Case(160.0, row, one), Case(10.0, 0 * row, one)])
+        >>> Formula((1,)).weight([Observation(160.0, row, one), Observation(10.0, 0 * row, one)])
         10.0
         """
-        small = 1e-6 * max(abs(case.value) for case in cases)
+        small = 1e-6 * max(abs(each.value) for each in observations)
         weight = None
-        for case in cases:
-            unit = self(case.gradient, case.eps).item()
+        for each in observations:
+            unit = self(each.gradient, each.eps).item()
             if weight is None and abs(unit) > 1e-6:
-                weight = case.value / unit
-            if abs(case.value - (weight or 0.0) * unit) > 1e-4 * abs(case.value) + small:
+                weight = each.value / unit
+            if abs(each.value - (weight or 0.0) * unit) > 1e-4 * abs(each.value) + small:
                 return None
         return weight or None
 
 
-def norm_of(gradient: Tensor, axes: tuple[int, ...], kind: str) -> Tensor:
+def norm_over(axes: tuple[int, ...], gradient: Tensor, kind: str) -> Tensor:
     """The norm of that kind over the axes; without axes, of each entry by itself."""
     if not axes:
-        return gradient.square() if kind == "squared" else gradient.abs()
-    return NORM[kind](gradient, axes)
+        gradient, axes = gradient[..., None], (gradient.ndim,)
+    return NORMS[kind][1](gradient, axes)
 
 
 def axes_bug(axes: tuple[int, ...], ndim: int) -> str:
@@ -132,45 +131,44 @@ def axes_bug(axes: tuple[int, ...], ndim: int) -> str:
 
 @functools.cache
 def family(ndim: int) -> tuple[Formula, ...]:
-    """All members with at most three bugs, the likely ones first: odd axes count as two bugs."""
+    """All members with at most three bugs, the likely ones first: odd axes count as two bugs or three."""
+
+    def bugs(member: Formula) -> int:
+        odd = "wrong-axes" in member.names(ndim)
+        return len(member.names(ndim)) + (odd and (2 if 0 in member.axes else 1))
+
     subsets = [axes for k in range(ndim + 1) for axes in itertools.combinations(range(ndim), k)]
-    ranked = []
-    for axes in subsets:
-        rank = {"": 0, "global-norm": 1, "channel-norm": 1}.get(
-            axes_bug(axes, ndim), 2 if 0 not in axes else 3
-        )
-        for parts in itertools.product(NORMS, FACTORS, TARGETS, COSTS, REDUCTIONS):
-            bugs = (NORMS, FACTORS, TARGETS, COSTS, REDUCTIONS)
-            count = rank + sum(bool(table[part]) for table, part in zip(bugs, parts, strict=True))
-            if count <= 3:
-                ranked.append((count, Formula(axes, *parts)))
-    return tuple(member for _, member in sorted(ranked, key=lambda item: item[0]))
+    members = itertools.starmap(
+        Formula, itertools.product(subsets, NORMS, FACTORS, TARGETS, COSTS, REDUCTIONS)
+    )
+    return tuple(sorted((member for member in members if bugs(member) <= 3), key=bugs))
 
 
-def explain(cases: Sequence[Case]) -> tuple[Formula, float] | None:
+@torch.no_grad()
+def find_formula(observations: Sequence[Observation]) -> tuple[Formula, float] | None:
     """The member with the fewest bugs that gives all the values, and its weight; None if none does."""
-    ndim = cases[0].gradient.ndim
-    for member in (*family(ndim), *other_target(cases)):
-        weight = member.weight(cases)
+    ndim = observations[0].gradient.ndim
+    for member in (*family(ndim), *with_other_target(observations)):
+        weight = member.weight(observations)
         if weight is not None:
             return member, weight
     return None
 
 
-def other_target(cases: Sequence[Case]) -> list[Formula]:
+def with_other_target(observations: Sequence[Observation]) -> list[Formula]:
     r"""Formulas with a target t that is neither 0 nor 1, each from a fit of its three terms.
 
     :math:`\lambda\,\overline{(s - t)^2} = \lambda\overline{s^2} - 2\lambda t\,\bar s + \lambda t^2`.
     """
-    ndim = cases[0].gradient.ndim
-    values = torch.tensor([[case.value] for case in cases], dtype=torch.float64)
+    ndim = observations[0].gradient.ndim
+    values = torch.tensor([[each.value] for each in observations], dtype=torch.float64)
     found = []
     for axes, norm, reduction in itertools.product(
         (tuple(range(1, ndim)), tuple(range(ndim)), (1,)), ("euclidean", "squared"), ("mean", "sum")
     ):
         terms = []
-        for case in cases:
-            s = norm_of(case.gradient, axes, norm)
+        for each in observations:
+            s = norm_over(axes, each.gradient, norm)
             rows = s.numel() if reduction == "sum" else 1
             terms.append([rows * s.square().mean(), rows * s.mean(), float(rows)])
         solution = torch.linalg.lstsq(torch.tensor(terms, dtype=torch.float64), values).solution

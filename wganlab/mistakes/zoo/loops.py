@@ -15,18 +15,20 @@ from .entry import COMMON, Entry
 # Updates: (critic, optimizer, c) after a backward pass; one step and one clip
 
 
-def clamp_first(critic, optimizer, c):
+def clip_weights(critic, c):
     with torch.no_grad():
         for weight in critic.parameters():
             weight.clamp_(-c, c)
+
+
+def clamp_first(critic, optimizer, c):
+    clip_weights(critic, c)
     optimizer.step()
 
 
 def clamp_last(critic, optimizer, c):
     optimizer.step()
-    with torch.no_grad():
-        for weight in critic.parameters():
-            weight.clamp_(-c, c)
+    clip_weights(critic, c)
 
 
 def largest_after(update, c: float = 0.01) -> float:
@@ -47,12 +49,6 @@ def clip_everything(critic, c):
     for part in critic.state_dict().values():
         if part.is_floating_point():
             part.clamp_(-c, c)
-
-
-def clip_weights(critic, c):
-    with torch.no_grad():
-        for weight in critic.parameters():
-            weight.clamp_(-c, c)
 
 
 def spares_buffers(clip) -> bool:
@@ -215,8 +211,7 @@ def signed_pixels(levels):
 
 
 def fills_tanh(scale) -> bool:
-    ends = scale(np.array([0.0, 255.0]))
-    return bool(np.allclose(ends, [-1, 1]))
+    return bool(np.allclose(scale(np.array([0.0, 255.0])), [-1, 1]))
 
 
 def squared_cost(x, y):
@@ -249,8 +244,7 @@ def frames_right():
 
 
 def in_order(frames) -> bool:
-    found = frames()
-    return found == sorted(set(found))
+    return frames() == sorted(set(frames()))
 
 
 LOOPS = {

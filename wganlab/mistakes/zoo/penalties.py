@@ -6,9 +6,9 @@ All have the arguments ``(critic, x, x_fake)`` and the weight 10. ``audit`` name
 import torch
 from torch import Tensor, nn
 
-from ..constraints import input_gradient
+from ...constraints import input_gradient
+from ..examination import audit
 from .entry import COMMON, Entry
-from .examine import audit
 
 WEIGHT = 10.0
 

@@ -1,0 +1,189 @@
+"""The first step of an examination: the function is called, and what it gave is written down."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .formulas import Observation
+from .points import eps_of, unit_segment
+from .probes import GRAD, Probe, seed
+
+Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Batch = tuple[Tensor, Tensor]  # x and x_fake
+ProbeSpec = tuple[str, float, float]  # label, slope of the linear part, bend
+
+PROBES: list[ProbeSpec] = [  # the critics whose values are compared
+    ("slope 5 in every row", 5.0, 0.0),
+    ("slope 1/2 in every row", 0.5, 0.0),
+    ("slope 1 in every row", 1.0, 0.0),
+    ("slope 20 in every row", 20.0, 0.0),
+    ("a slope of its own in each row", 0.0, 1.0),
+    ("slopes that turn along the segment", 0.7, 0.8),
+]
+DEAD, BENT = ("slope 0", 0.0, 0.0), ("any slope", 1.0, 1.0)
+BATCH, OTHER_BATCH = 6, 11
+
+
+@dataclass(frozen=True)
+class Layout:
+    """m rows of shape ``row``, their dtype, and the shape of the scores the function expects."""
+
+    kind: str
+    m: int
+    row: tuple[int, ...]
+    dtype: torch.dtype = torch.float64
+    scores: str = "flat"
+
+    def __str__(self):
+        return f"{self.kind} of shape {(self.m, *self.row)}"
+
+    def segments(self, m: int) -> Batch:
+        """m rows each, between which eps can be read off."""
+        return unit_segment(m, self.row, self.dtype)
+
+    def random(self, m: int, rng: torch.Generator) -> Batch:
+        """m random rows each, of very different lengths."""
+        length = torch.linspace(0.3, 4.0, m, dtype=torch.float64) / math.sqrt(math.prod(self.row))
+        length = length.view(-1, *[1] * len(self.row))
+        x, x_fake = (torch.randn(m, *self.row, generator=rng, dtype=torch.float64) for _ in range(2))
+        return (length * x).to(self.dtype), (length * x_fake).to(self.dtype)
+
+
+@dataclass(frozen=True)
+class CallResult:
+    """One call: the probe, which holds the points, the batch, and the value, or why there is none."""
+
+    layout: Layout
+    label: str
+    probe: Probe
+    batch: Batch
+    value: Tensor | None
+    effects: dict[str, str]
+    failure: str
+
+    def __str__(self):
+        return f"a critic with {self.label}, on {self.layout.kind} of shape {tuple(self.batch[0].shape)},"
+
+    @property
+    def findings(self) -> dict[str, str]:
+        """Side effects by name, and the failure."""
+        return self.effects | ({"raises": f"{self.layout}: {self.failure}"} if self.failure else {})
+
+    @property
+    def blocks(self) -> list[Tensor]:
+        """The batches that were asked; one of k times as many rows as x counts as k of them."""
+        m = len(self.batch[0])
+        pieces = (points.split(m) if len(points) % m == 0 else [points] for points in self.probe.points)
+        return [part for piece in pieces for part in piece]
+
+    def points(self, block: int | None) -> Tensor:
+        """The points in one of the blocks, or in all of them."""
+        return torch.cat(self.blocks) if block is None else self.blocks[block]
+
+    def observation(self, block: int | None) -> Observation:
+        """The call in numbers, for the points in one of the blocks or in all of them."""
+        points = self.points(block).double()
+        eps = eps_of(points, *(part.double() for part in self.batch))
+        return Observation(self.value.item(), self.probe.gradient(points), eps)
+
+
+class Observed(NamedTuple):
+    """All calls on one layout.
+
+    ``usual`` has the layout's batch size and ``other`` another one, for the numbers. ``dead`` is a critic of
+    slope 0. ``segments`` are calls with a seed each, for the law of eps.
+    """
+
+    usual: list[CallResult]
+    other: list[CallResult]
+    dead: CallResult
+    segments: list[CallResult]
+
+    @property
+    def answered(self) -> list[CallResult]:
+        """The calls whose numbers a formula must give."""
+        return [each for each in (*self.usual, *self.other) if not each.failure]
+
+
+def observe(function: Penalty, layout: Layout) -> Observed:
+    """Every call that the examination of one layout needs, whatever the earlier ones gave."""
+    m, free = layout.m, layout.m == BATCH  # free: of the batch size
+    rng = torch.Generator().manual_seed(0)
+    usual = [call(function, layout, probe, layout.random(m, rng)) for probe in PROBES]
+    others = (PROBES[0], PROBES[-1]) if free else ()
+    other = [call(function, layout, probe, layout.random(OTHER_BATCH, rng)) for probe in others]
+    dead = call(function, layout, DEAD, layout.segments(m))
+    many, total = 256 if free else m, 2048 if math.prod(layout.row) <= 256 else 512
+    seeds = range(max(2, total // many))
+    segments = [call(function, layout, BENT, layout.segments(many), number) for number in seeds]
+    return Observed(usual, other, dead, segments)
+
+
+def call(function: Penalty, layout: Layout, probe: ProbeSpec, batch: Batch, number: int = 0) -> CallResult:
+    """One call after that seed, watched."""
+    label, slope, bend = probe
+    critic = Probe(layout.row, slope, bend, layout.scores)
+    parts = {"x": batch[0], "x_fake": batch[1], **critic.state_dict(keep_vars=True)}
+    before = [(name, part, part.detach().clone(), part.requires_grad) for name, part in parts.items()]
+    answer, error = answer_of(function, critic, batch, number)
+    if error:
+        return CallResult(layout, label, critic, batch, None, {}, f"{label}: {error}")
+    effects = side_effects(critic, before)
+    value, failure = number_of(answer)
+    if value is not None and not critic.points:
+        value, failure = None, "the critic was never asked for a score"
+    if value is not None and isinstance(answer, Tensor) and answer.numel() > 1:
+        effects["no-mean"] = f"the answer has shape {tuple(answer.shape)}, not ()"
+    return CallResult(layout, label, critic, batch, value, effects, failure)
+
+
+def answer_of(function: Penalty, critic: Probe, batch: Batch, number: int = 0) -> tuple[object, str]:
+    """What the function gives after that seed, and what it raises, "" if nothing."""
+    seed(number)
+    try:
+        with torch.enable_grad():
+            return function(critic, *batch), ""
+    except (Exception, SystemExit) as error:
+        return None, " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def error_on(function: Penalty, layout: Layout) -> str:
+    """What the function raises on such data, "" if nothing."""
+    return answer_of(function, Probe(layout.row, 5.0, 0.0, layout.scores), layout.segments(layout.m))[1]
+
+
+def side_effects(critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]) -> dict[str, str]:
+    """What a call changed, by name, given each part with its old numbers and flag; flags are put back."""
+    effects = {}
+    if not critic.training:
+        effects["switches-mode"] = "the critic's training flag was True and is False"
+    for name, weight in critic.named_parameters():
+        if weight.grad is None or not bool((weight.grad == GRAD).all()):
+            effects["writes-grad"] = f"the field .grad of the critic's '{name}' was changed by the call"
+    for name, part, old, flag in before:
+        kind = "changes-batch" if name in ("x", "x_fake") else "changes-critic"
+        if not torch.equal(part.detach(), old):
+            effects[kind] = f"'{name}' has other numbers after the call"
+        elif kind == "changes-critic" and part.requires_grad != flag:
+            effects[kind] = f"requires_grad of '{name}' was {flag} and is {not flag}"
+            part.requires_grad_(flag)
+    return effects
+
+
+def number_of(answer: object) -> tuple[Tensor | None, str]:
+    """An answer as a tensor of shape (), the mean of several numbers; or None, and why."""
+    if isinstance(answer, Tensor):
+        if answer.is_complex() or answer.dtype == torch.bool:
+            return None, f"the answer has the type {answer.dtype}"
+        if answer.is_meta or answer.layout != torch.strided:
+            return None, f"the answer is a tensor on {answer.device} with the layout {answer.layout}"
+        if answer.numel():
+            return answer.double().mean(), ""
+    try:
+        return torch.tensor(float(answer)), ""
+    except (TypeError, ValueError, RuntimeError):
+        return None, f"the answer is no number but of type {type(answer).__name__}"

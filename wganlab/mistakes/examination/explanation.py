@@ -1,0 +1,160 @@
+"""The second and third step of an examination: which formula gives the numbers, and what is wrong with it."""
+
+import math
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .calls import OTHER_BATCH, PROBES, CallResult, Observed
+from .formulas import Formula, Observation, find_formula
+from .points import diagnose_points
+from .probes import Probe
+
+
+class Explanation(NamedTuple):
+    """The formula that gives the numbers, None if no known one does, and its weight, a guess then.
+
+    ``block`` is the one of the critic's calls in which the points are, None for all of them.
+    """
+
+    numbers: list[tuple[CallResult, Observation]]
+    block: int | None
+    formula: Formula | None
+    weight: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The bugs in the formula."""
+        _, observation = self.numbers[0]
+        return (*self.formula.names(observation.gradient.ndim), *(["wrong-sign"] if self.weight < 0 else []))
+
+    @property
+    def weight_and_side(self) -> tuple[float, bool] | None:
+        """What a report says of the formula: its weight, and whether it is one-sided."""
+        return (float(f"{abs(self.weight):.6g}"), self.formula.one_sided) if self.formula else None
+
+
+def explain(observed: Observed) -> Explanation | None:
+    """The formula with the fewest bugs; None where there are no finite numbers to be explained."""
+    calls = observed.answered
+    if any(each.failure for each in observed.usual) or not all(each.value.isfinite() for each in calls):
+        return None
+    counts = {len(each.blocks) for each in calls}
+    several = len(counts) == 1 and max(counts) <= 6 and len(calls[0].points(None)) > len(calls[0].batch[0])
+    known = []
+    for block in (*(range(counts.pop()) if several else ()), None):
+        numbers = [(each, each.observation(block)) for each in calls]
+        found = find_formula([observation for _, observation in numbers])
+        if found:
+            known.append(Explanation(numbers, block, *found))
+    guess = abs(calls[0].value.item()) / 16 or 1.0
+    return min(known, key=lambda each: len(each.names), default=Explanation(numbers, None, None, guess))
+
+
+def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tuple[str, str]]:
+    """Name and what was seen, in the order of the calls; where a usual one fails, nothing more."""
+    for each in observed.usual:
+        yield from each.findings.items()
+        if each.failure:
+            return
+    for each in observed.other:
+        yield from each.effects.items()
+        if each.failure:
+            yield "fixed-batch", f"it takes {each.layout}, but not {OTHER_BATCH} rows: {each.failure}"
+    if explanation:
+        yield from value_findings(explanation)
+        yield from weight_findings(explanation)
+        yield from dead_findings(observed.dead)
+    else:
+        each = next(each for each in observed.answered if not each.value.isfinite())
+        yield "not-finite", f"{each} costs {each.value.item()}"
+    # without a formula, and with several calls of the critic, no one knows which points count
+    if (explanation and explanation.formula) or len(observed.usual[0].probe.points) == 1:
+        yield from segment_findings(observed.segments, explanation and explanation.block)
+
+
+def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    """Each bug of the formula, with the first number that is wrong; or that no formula is known."""
+    each, value, right = worst_probe(explanation)
+    if explanation.formula is None:
+        yield (
+            "unknown",
+            f"{each} costs {value:.6g}; the right formula with the weight {explanation.weight:.6g}, "
+            f"which slope 5 suggests, gives {right:.6g}. None of the known bugs explains it",
+        )
+        return
+    seen = f"{each} costs {value:.6g} instead of {right:.6g}"
+    if "wrong-target" in explanation.names:
+        seen += f"; slope {explanation.formula.target:.4g} is free"
+    for name in explanation.names:
+        yield name, seen
+
+
+def worst_probe(explanation: Explanation) -> tuple[CallResult, float, float]:
+    """The first probe off by a hundredth, else the one most off; its value and the right one."""
+    one_sided = explanation.formula and explanation.formula.one_sided
+    weight, off = abs(explanation.weight), []
+    for each, (value, gradient, eps) in explanation.numbers:
+        axes = tuple(range(1, gradient.ndim))
+        formula = Formula(axes, cost="above squared" if one_sided else "square")
+        right = weight * formula(gradient, eps).item()
+        off.append((abs(value - right) / (abs(right) + 1e-3 * weight), each, value, right))
+    return next((item for item in off if item[0] > 0.01), max(off, key=itemgetter(0)))[1:]
+
+
+def weight_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    """d penalty / d weights, of a linear and a bent probe, against that of the formula found."""
+    for each, (value, gradient, eps) in (explanation.numbers[0], explanation.numbers[len(PROBES) - 1]):
+        found = weight_gradient(each.value, each.probe)
+        if found is None:
+            yield "no-graph", f"the value {value:.6g} has no gradient in the critic's weights"
+            return
+        if explanation.formula is None:
+            continue
+        right = weight_gradient(explanation.weight * explanation.formula(gradient, eps), each.probe)
+        size = right.norm().item()
+        if not (found - right).norm().item() <= 1e-3 * size + 1e-6 * abs(explanation.weight):
+            yield (
+                "wrong-weight-gradient",
+                f"{each} costs {value:.6g} as it should, but its gradient in the weights has length "
+                f"{found.norm().item():.6g} instead of {size:.6g}",
+            )
+            return
+
+
+def weight_gradient(value: Tensor, probe: Probe) -> Tensor | None:
+    """d value / d weights of the probe as one vector, None if there is no way from one to the other."""
+    weights = [probe.weight, probe.bend]
+    try:
+        found = torch.autograd.grad(value, weights, allow_unused=True, retain_graph=True)
+    except RuntimeError:  # no graph, or the function has used it up by a backward pass of its own
+        return None
+    if all(part is None for part in found):
+        return None
+    parts = (torch.zeros_like(w) if part is None else part for part, w in zip(found, weights, strict=True))
+    return torch.cat([part.flatten() for part in parts])
+
+
+def dead_findings(dead: CallResult) -> Iterator[tuple[str, str]]:
+    """A critic of slope 0: its penalty and the gradient in its weights must be finite."""
+    yield from dead.findings.items()
+    if dead.failure:
+        return
+    value, gradient = dead.value.item(), weight_gradient(dead.value, dead.probe)
+    if not math.isfinite(value):
+        yield "nan-at-zero", f"a critic of slope 0 costs {value}"
+    elif gradient is not None and not gradient.isfinite().all():
+        seen = "a critic of slope 0 gets a gradient in its weights that is not finite"
+        yield "nan-at-zero", f"{seen} (the value is {value:.6g})"
+
+
+def segment_findings(calls: list[CallResult], block: int | None) -> Iterator[tuple[str, str]]:
+    """Where on the segments the critic was asked, over several calls with different seeds."""
+    for each in calls:
+        yield from each.findings.items()
+        if each.failure:
+            return
+    yield from diagnose_points([each.points(block) for each in calls]).items()
