@@ -1,5 +1,6 @@
 """One entry of the zoo: a wrong function, its right twin, and how to tell them apart."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,3 +22,13 @@ class Entry:
     symptom: str
     where: str
     check: Callable[[Callable[..., Any]], bool]
+
+
+def entry(wrong: Callable, right: Callable, check: Callable) -> Entry:
+    """The entry of a wrong function whose docstring says ``Symptom: ...`` and ``Seen in: ...``.
+
+    Without the second it is a common slip.
+    """
+    paragraphs = (" ".join(part.split()) for part in (inspect.getdoc(wrong) or "").split("\n\n"))
+    said = dict(part.split(": ", 1) for part in paragraphs if part.startswith(("Symptom: ", "Seen in: ")))
+    return Entry(wrong, right, said.get("Symptom", ""), said.get("Seen in", COMMON), check)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .entry import COMMON, Entry
+from .entry import entry
 
 # Updates: (critic, optimizer, c) after a backward pass; one step and one clip
 
@@ -22,6 +22,10 @@ def clip_weights(critic, c):
 
 
 def clamp_first(critic, optimizer, c):
+    """Symptom: with c = 0.01 and RMSProp at 5e-5 a weight of 0.01 ends at 0.0105
+
+    Seen in: martinarjovsky/WassersteinGAN, main.py; torchgan
+    """
     clip_weights(critic, c)
     optimizer.step()
 
@@ -45,7 +49,13 @@ def ends_clipped(update) -> bool:
 
 
 def clip_everything(critic, c):
-    """(critic, c): clip every array that the critic keeps, buffers too."""
+    """(critic, c): clip every array that the critic keeps, buffers too.
+
+    Symptom: the running variance 1 becomes 0.01 and gamma too: with Keras' eps of 0.001 the layer
+    multiplies by 0.01 / sqrt(0.011) = 0.0953
+
+    Seen in: the blog on WGAN and WGAN-GP: critic.get_weights() holds the moving averages too
+    """
     for part in critic.state_dict().values():
         if part.is_floating_point():
             part.clamp_(-c, c)
@@ -60,7 +70,13 @@ def spares_buffers(clip) -> bool:
 
 
 def separate_steps(critic_loss, penalty, optimizer):
-    """(critic_loss, penalty, optimizer): one update of the critic by both."""
+    """(critic_loss, penalty, optimizer): one update of the critic by both.
+
+    Symptom: with gradient 1 of the loss and -3 or -100 of the penalty Adam moves the weight by 0.3143 or
+    0.3783 of its rate instead of by 1
+
+    Seen in: torchgan, torchgan/losses/wasserstein.py, train_ops
+    """
     weights = optimizer.param_groups[0]["params"]
     for loss in (critic_loss, penalty):
         optimizer.zero_grad()
@@ -90,7 +106,12 @@ def adds_before_adam(update) -> bool:
 
 
 def early_generator(n_critic, turns):
-    """(n_critic, turns): the order of updates, "c" and "g", in a loop over turns batches."""
+    """(n_critic, turns): the order of updates, "c" and "g", in a loop over turns batches.
+
+    Symptom: with n_critic = 5 the order is cgcccccgcccc: the generator learns from a critic with 1 update
+
+    Seen in: PyTorch-GAN, implementations/wgan/wgan.py and wgan_gp/wgan_gp.py: i % n_critic == 0
+    """
     order = []
     for i in range(turns):
         order.append("c")
@@ -113,7 +134,12 @@ def critic_first(order) -> bool:
 
 
 def one_turn_more(n_critic):
-    """(n_critic): the critic's updates t of one turn, as the loop counts them."""
+    """(n_critic): the critic's updates t of one turn, as the loop counts them.
+
+    Symptom: n_critic = 5 gives 6 updates
+
+    Seen in: Algorithm 1 of Arjovsky et al. 2017, line 2, copied in the slides of Cheng 2017
+    """
     return list(range(n_critic + 1))
 
 
@@ -126,7 +152,12 @@ def counts_to_n(turns) -> bool:
 
 
 def reused_noise(draw, critic_step, generator_step, n_critic):
-    """(draw, critic_step, generator_step, n_critic): one turn; draw() gives noise, both steps take it."""
+    """(draw, critic_step, generator_step, n_critic): one turn; draw() gives noise, both steps take it.
+
+    Symptom: of 5 draws of z the fifth serves the critic and the generator
+
+    Seen in: PyTorch-GAN, implementations/wgan/wgan.py; the blog on WGAN and WGAN-GP
+    """
     for _ in range(n_critic):
         z = draw()
         critic_step(z)
@@ -152,7 +183,12 @@ def draws_anew(turn) -> bool:
 
 
 def early_record(critic_step, generator_loss, n_critic, turns):
-    """(critic_step, generator_loss, n_critic, turns): the generator losses that are recorded."""
+    """(critic_step, generator_loss, n_critic, turns): the generator losses that are recorded.
+
+    Symptom: the losses belong to critics with 4, 9 and 14 updates instead of 5, 10 and 15
+
+    Seen in: the blog on WGAN and WGAN-GP
+    """
     record = []
     for _ in range(turns):
         for t in range(n_critic):
@@ -182,7 +218,10 @@ def records_late(loop) -> bool:
 
 
 def attached_fakes(generator, critic, x, z):
-    """(generator, critic, x, z): the critic's loss, backward pass included."""
+    """(generator, critic, x, z): the critic's loss, backward pass included.
+
+    Symptom: with f(x) = 5 x and g(z) = z at z = 1 the generator's gradient is 5 instead of None
+    """
     loss = critic(generator(z)).mean() - critic(x).mean()
     loss.backward()
 
@@ -202,7 +241,10 @@ def leaves_generator(step) -> bool:
 
 
 def unit_pixels(levels):
-    """(levels): pixels 0 to 255 for a generator that ends in tanh."""
+    """(levels): pixels 0 to 255 for a generator that ends in tanh.
+
+    Symptom: black is 0 instead of -1, so half of what tanh can say is never real
+    """
     return levels / 255
 
 
@@ -215,7 +257,12 @@ def fills_tanh(scale) -> bool:
 
 
 def squared_cost(x, y):
-    """(x, y): the Wasserstein-1 distance of two samples (n, d)."""
+    """(x, y): the Wasserstein-1 distance of two samples (n, d).
+
+    Symptom: for points at 0 and 3 it gives 9 instead of 3
+
+    Seen in: the default of ot.dist in POT is sqeuclidean, which is right for W2
+    """
     import ot  # here, because it takes as long to import as all the rest
 
     weights = np.full(len(x), 1 / len(x))
@@ -235,7 +282,12 @@ def scales_like_a_distance(w1) -> bool:
 
 
 def frames_wrong():
-    """The iterations that a film of 200 shows."""
+    """The iterations that a film of 200 shows.
+
+    Symptom: the fifth of six pictures is from iteration 15: the generator seems to fall back
+
+    Seen in: POT, examples/backends/plot_wass2_gan_torch.py, the list ivisu: harmless, but puzzling
+    """
     return [0, 40, 80, 120, 15, 199]  # a digit was lost: 150
 
 
@@ -248,83 +300,15 @@ def in_order(frames) -> bool:
 
 
 LOOPS = {
-    "clamp-first": Entry(
-        clamp_first,
-        clamp_last,
-        "with c = 0.01 and RMSProp at 5e-5 a weight of 0.01 ends at 0.0105",
-        "martinarjovsky/WassersteinGAN, main.py; torchgan",
-        ends_clipped,
-    ),
-    "clip-buffers": Entry(
-        clip_everything,
-        clip_weights,
-        "the running variance 1 becomes 0.01 and gamma too: with Keras' eps of 0.001 the layer multiplies by "
-        "0.01 / sqrt(0.011) = 0.0953",
-        "the blog on WGAN and WGAN-GP: critic.get_weights() holds the moving averages too",
-        spares_buffers,
-    ),
-    "separate-adam": Entry(
-        separate_steps,
-        joint_step,
-        "with gradient 1 of the loss and -3 or -100 of the penalty Adam moves the weight by 0.3143 or 0.3783 "
-        "of its rate instead of by 1",
-        "torchgan, torchgan/losses/wasserstein.py, train_ops",
-        adds_before_adam,
-    ),
-    "early-generator": Entry(
-        early_generator,
-        late_generator,
-        "with n_critic = 5 the order is cgcccccgcccc: the generator learns from a critic with 1 update",
-        "PyTorch-GAN, implementations/wgan/wgan.py and wgan_gp/wgan_gp.py: i % n_critic == 0",
-        critic_first,
-    ),
-    "one-turn-more": Entry(
-        one_turn_more,
-        n_turns,
-        "n_critic = 5 gives 6 updates",
-        "Algorithm 1 of Arjovsky et al. 2017, line 2, copied in the slides of Cheng 2017",
-        counts_to_n,
-    ),
-    "reused-noise": Entry(
-        reused_noise,
-        fresh_noise,
-        "of 5 draws of z the fifth serves the critic and the generator",
-        "PyTorch-GAN, implementations/wgan/wgan.py; the blog on WGAN and WGAN-GP",
-        draws_anew,
-    ),
-    "early-record": Entry(
-        early_record,
-        late_record,
-        "the losses belong to critics with 4, 9 and 14 updates instead of 5, 10 and 15",
-        "the blog on WGAN and WGAN-GP",
-        records_late,
-    ),
-    "attached-fakes": Entry(
-        attached_fakes,
-        detached_fakes,
-        "with f(x) = 5 x and g(z) = z at z = 1 the generator's gradient is 5 instead of None",
-        COMMON,
-        leaves_generator,
-    ),
-    "tanh-range": Entry(
-        unit_pixels,
-        signed_pixels,
-        "black is 0 instead of -1, so half of what tanh can say is never real",
-        COMMON,
-        fills_tanh,
-    ),
-    "squared-cost": Entry(
-        squared_cost,
-        plain_cost,
-        "for points at 0 and 3 it gives 9 instead of 3",
-        "the default of ot.dist in POT is sqeuclidean, which is right for W2",
-        scales_like_a_distance,
-    ),
-    "film-order": Entry(
-        frames_wrong,
-        frames_right,
-        "the fifth of six pictures is from iteration 15: the generator seems to fall back",
-        "POT, examples/backends/plot_wass2_gan_torch.py, the list ivisu: harmless, but puzzling",
-        in_order,
-    ),
+    "clamp-first": entry(clamp_first, clamp_last, ends_clipped),
+    "clip-buffers": entry(clip_everything, clip_weights, spares_buffers),
+    "separate-adam": entry(separate_steps, joint_step, adds_before_adam),
+    "early-generator": entry(early_generator, late_generator, critic_first),
+    "one-turn-more": entry(one_turn_more, n_turns, counts_to_n),
+    "reused-noise": entry(reused_noise, fresh_noise, draws_anew),
+    "early-record": entry(early_record, late_record, records_late),
+    "attached-fakes": entry(attached_fakes, detached_fakes, leaves_generator),
+    "tanh-range": entry(unit_pixels, signed_pixels, fills_tanh),
+    "squared-cost": entry(squared_cost, plain_cost, scales_like_a_distance),
+    "film-order": entry(frames_wrong, frames_right, in_order),
 }

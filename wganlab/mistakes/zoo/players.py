@@ -12,12 +12,16 @@ from torch.nn.functional import softplus
 
 from ...objectives import wasserstein_critic
 from ..examination.critics import examine_critic
-from .entry import Entry
+from .entry import entry
 
 # Players: (width) -> a layer or a critic
 
 
 def batchnorm_eps_wrong(width):
+    """Symptom: a batch of variance 1 comes out with variance 1 / 1.8 = 0.5556
+
+    Seen in: PyTorch-GAN, implementations/wgan_gp/wgan_gp.py among others, issue 116
+    """
     return nn.BatchNorm1d(width, 0.8)  # the second argument is eps, not momentum
 
 
@@ -33,6 +37,10 @@ def normalises(make_layer) -> bool:
 
 
 def mixing_critic(width):
+    """Symptom: BatchNorm maps a row 0 to -1 beside a row 1 and to 1 beside a row -1
+
+    Seen in: unified-gan-tensorflow, model.py: the discriminator keeps BatchNorm for all model types
+    """
     return nn.Sequential(
         nn.Linear(2, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 1), nn.Flatten(0)
     )
@@ -52,7 +60,12 @@ def scores_rows_apart(make_critic) -> bool:
 
 
 def layernorm_wrong(channels):
-    """One mean for each pixel: Keras' default axis -1 of (m, H, W, C)."""
+    """One mean for each pixel: Keras' default axis -1 of (m, H, W, C).
+
+    Symptom: a picture with the left half at -1 and the right half at 1 comes out 0 everywhere
+
+    Seen in: the blog on WGAN and WGAN-GP: LayerNormalization() of Keras acts on the last axis alone
+    """
     norm = nn.LayerNorm(channels)
     return lambda h: norm(h.movedim(1, -1)).movedim(-1, 1)
 
@@ -73,6 +86,11 @@ def keeps_the_picture(make_layer) -> bool:
 
 
 def reversed_sign(f_x, f_gz):
+    """Symptom: real scores 1, fake scores 0: the loss is 1, so minus the loss estimates W1 as -1
+
+    Seen in: keras-contrib, examples/improved_wgan.py, whose docstring says the opposite of its loss;
+    martinarjovsky/WassersteinGAN, main.py, is reversed too, but consistent
+    """
     return f_x.mean() - f_gz.mean()
 
 
@@ -84,6 +102,10 @@ def lifts_real(loss) -> bool:
 
 
 def product_loss(f_x, f_gz):
+    """Symptom: (f_x, f_gz) = (1, -1) and (-1, 1) both cost -1: the best critic and the worst
+
+    Seen in: the lecture notes of Larson
+    """
     return (f_x * f_gz).mean()
 
 
@@ -94,7 +116,12 @@ def one_best_corner(loss) -> bool:
 
 
 def two_sided_labels(f_x, f_gz):
-    """Cross entropy with the labels 0.9 for real and 0.1 for fake rows."""
+    """Cross entropy with the labels 0.9 for real and 0.1 for fake rows.
+
+    Symptom: where there are no real rows the best D is 0.1 instead of 0
+
+    Seen in: Weng 2017, which calls the labels 0.9 and 0.1 one-sided
+    """
     real = 0.9 * softplus(-f_x) + 0.1 * softplus(f_x)
     fake = 0.1 * softplus(-f_gz) + 0.9 * softplus(f_gz)
     return real.mean() + fake.mean()
@@ -112,7 +139,13 @@ def rejects_lone_fakes(loss) -> bool:
 
 
 def early_claim(d):
-    """Is a generator whose fakes get the probability d of being real a good one?"""
+    """Is a generator whose fakes get the probability d of being real a good one?
+
+    Symptom: at D = 0.01 the term -log(1 - D) is 0.0101, at D = 0.99 it is 4.6052: small for a bad
+    generator
+
+    Seen in: d2l, chapter on GANs (gan.md)
+    """
     return -math.log(1 - d) < 0.1  # small, so the generator is thought to be good
 
 
@@ -125,54 +158,11 @@ def knows_good_fakes(good) -> bool:
 
 
 PLAYERS = {
-    "batchnorm-eps": Entry(
-        batchnorm_eps_wrong,
-        batchnorm_eps_right,
-        "a batch of variance 1 comes out with variance 1 / 1.8 = 0.5556",
-        "PyTorch-GAN, implementations/wgan_gp/wgan_gp.py among others, issue 116",
-        normalises,
-    ),
-    "mixes-rows": Entry(
-        mixing_critic,
-        separate_critic,
-        "BatchNorm maps a row 0 to -1 beside a row 1 and to 1 beside a row -1",
-        "unified-gan-tensorflow, model.py: the discriminator keeps BatchNorm for all model types",
-        scores_rows_apart,
-    ),
-    "pixel-layernorm": Entry(
-        layernorm_wrong,
-        layernorm_right,
-        "a picture with the left half at -1 and the right half at 1 comes out 0 everywhere",
-        "the blog on WGAN and WGAN-GP: LayerNormalization() of Keras acts on the last axis alone",
-        keeps_the_picture,
-    ),
-    "reversed-sign": Entry(
-        reversed_sign,
-        wasserstein_critic,
-        "real scores 1, fake scores 0: the loss is 1, so minus the loss estimates W1 as -1",
-        "keras-contrib, examples/improved_wgan.py, whose docstring says the opposite of its loss; "
-        "martinarjovsky/WassersteinGAN, main.py, is reversed too, but consistent",
-        lifts_real,
-    ),
-    "product-loss": Entry(
-        product_loss,
-        wasserstein_critic,
-        "(f_x, f_gz) = (1, -1) and (-1, 1) both cost -1: the best critic and the worst",
-        "the lecture notes of Larson",
-        one_best_corner,
-    ),
-    "two-sided-labels": Entry(
-        two_sided_labels,
-        one_sided_labels,
-        "where there are no real rows the best D is 0.1 instead of 0",
-        "Weng 2017, which calls the labels 0.9 and 0.1 one-sided",
-        rejects_lone_fakes,
-    ),
-    "good-generator": Entry(
-        early_claim,
-        right_claim,
-        "at D = 0.01 the term -log(1 - D) is 0.0101, at D = 0.99 it is 4.6052: small for a bad generator",
-        "d2l, chapter on GANs (gan.md)",
-        knows_good_fakes,
-    ),
+    "batchnorm-eps": entry(batchnorm_eps_wrong, batchnorm_eps_right, normalises),
+    "mixes-rows": entry(mixing_critic, separate_critic, scores_rows_apart),
+    "pixel-layernorm": entry(layernorm_wrong, layernorm_right, keeps_the_picture),
+    "reversed-sign": entry(reversed_sign, wasserstein_critic, lifts_real),
+    "product-loss": entry(product_loss, wasserstein_critic, one_best_corner),
+    "two-sided-labels": entry(two_sided_labels, one_sided_labels, rejects_lone_fakes),
+    "good-generator": entry(early_claim, right_claim, knows_good_fakes),
 }
