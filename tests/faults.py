@@ -4,6 +4,7 @@
 each, in place of two seconds. A fork differs from ``python -m wganlab`` in nothing that the package sees.
 """
 
+import builtins
 import contextlib
 import io
 import json
@@ -49,7 +50,7 @@ def state(folder):
 
 def equal(one, other):
     """Whether two states are the same to the last bit."""
-    one, other = checkpoints.leaves(one), checkpoints.leaves(other)
+    one, other = checkpoints.flatten(one), checkpoints.flatten(other)
     return one.keys() == other.keys() and all(
         torch.equal(leaf, other[key]) if torch.is_tensor(leaf) else leaf == other[key]
         for key, leaf in one.items()
@@ -217,7 +218,7 @@ def put(moment, turn, action):
         "flush": (os, "fsync", ""),
         "link": (os, "link", "checkpoint"),
         "rename": (os, "replace", "checkpoint"),
-        "write": (os, "fdopen", ""),  # the first is that of the log
+        "write": (builtins, "open", ".part"),  # the first is that of the log
     }[moment]
     original, calls = getattr(owner, name), [0]
 
@@ -246,8 +247,8 @@ def strike(names):
 class Half(io.FileIO):
     """A file to which signals come when half of the content is written."""
 
-    def __init__(self, handle, names):
-        super().__init__(handle, "wb")
+    def __init__(self, path, names):
+        super().__init__(path, "xb")
         self.names = names
 
     def write(self, content):

@@ -175,7 +175,7 @@ def load(path: str | Path, game: Game, *, average: Average | None = None, state:
     """
     state = read(path) if state is None else state
     parts = {"game": game, "average": average} if average else {"game": game}
-    trial = copy.deepcopy(parts)
+    trial = copy.deepcopy(parts, {id(shared): shared for shared in (game.recipe, game.mean)})
     fill_optimizers(trial["game"], state["game"].get("step"))
     here = snapshot(**trial)
     check_compatible(path, state, here)
@@ -206,7 +206,9 @@ def fill_optimizers(game: Game, step: Any) -> None:
 
 def check_compatible(path: str | Path, saved: dict[str, Any], here: dict[str, Any]) -> None:
     """Raise ``CheckpointError``, which names the first key that differs, unless what is saved fits here."""
-    found, own = (flatten({k: of[k] for k in ("recipe", "game", "average")}) for of in (saved, here))
+    found, own = (
+        flatten({key: of[key] or {} for key in ("recipe", "game", "average")}) for of in (saved, here)
+    )
     for key in own | found:
         ours, theirs = (signature(key, leaves.get(key, "missing")) for leaves in (own, found))
         if not finite(found.get(key)):
@@ -222,10 +224,10 @@ def signature(key: str, leaf: Any) -> str:
     """What a leaf is, in words: two that have the same can replace each other."""
     if torch.is_tensor(leaf):
         return f"{tuple(leaf.shape)} {leaf.dtype}"
-    if key in ("game.step", "average.updates"):
-        return "a count" if type(leaf) is int and leaf >= 0 else repr(leaf)
     if isinstance(leaf, str) or ".params[" in key:
         return str(leaf)
+    if key in ("game.step", "average.updates"):
+        return "a count" if type(leaf) is int and leaf >= 0 else repr(leaf)
     if isinstance(leaf, bool | None):
         return "a flag"
     return "a number" if isinstance(leaf, int | float) else type(leaf).__name__

@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import checkpoints, networks, recipes
+from ..engine.ranks import Ranks
 from ..errors import CheckpointError, InputError
 from ..sampling import Sampler
-from ..training import Average, Game, identity
+from ..training import Average, Game
 from .datasets import DATASETS, Dataset, takers
 from .terminal import print_warnings
 
@@ -148,23 +148,16 @@ def players(name: str, row: tuple[int, ...], latent: int) -> tuple[nn.Module, nn
     )
 
 
-def set_up(
-    config: RunConfig,
-    device: torch.device | str = "cpu",
-    *,
-    mean: Callable = identity,
-    share: Callable[[nn.Module], nn.Module] = identity,
-) -> tuple[Game, Average]:
-    """A new game for a run, its weights decided by the seed, and the average of its generator.
-
-    ``mean`` averages gradients over several processes, and ``share`` joins their BatchNorms.
-    """
+def set_up(config: RunConfig, ranks: Ranks) -> tuple[Game, Average]:
+    """A new game for a run, its weights decided by the seed, and the average of its generator."""
     torch.manual_seed(config.seed)
     generator, critic = players(config.players, tuple(config.shape), config.dataset.latent)
     if config.recipe == "sn_gan":  # its constraint is in the critic's layers
         critic = networks.spectral(critic)
-    generator, critic = (share(player.to(device)) for player in (generator, critic))
-    game = Game(generator, critic, getattr(recipes, config.recipe), mean=mean)
+    generator, critic = (
+        ranks.share_batchnorm(one.to(ranks.device), config.batch) for one in (generator, critic)
+    )
+    game = Game(generator, critic, getattr(recipes, config.recipe), mean=ranks.mean(config.batch))
     return game, Average(game.generator)
 
 
@@ -174,7 +167,7 @@ def load_run(folder: Path) -> tuple[RunConfig, Game, Average]:
     state = checkpoints.read(path)
     config = load_config(path, state["extra"])
     torch.set_num_threads(max(1, min(state["threads"], 256)))
-    game, average = set_up(config)
+    game, average = set_up(config, Ranks(0, 1, torch.device("cpu")))
     with print_warnings():
         checkpoints.load(path, game, average=average, state=state)
     return config, game, average

@@ -63,13 +63,13 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--device cuda: PyTorch sees no CUDA device here. Use --device cpu or auto.")
     path = options.folder / CHECKPOINT
     with Stop() as stop, join(device=options.device) as ranks, contextlib.ExitStack() as stack:
-        resumed = is_resumed(path, options, ranks)
+        resumed = is_resumed(path, options.resume, ranks.restarted)
         new = None if resumed else prepare(path, new_config(options), options, ranks)
         if ranks.writes:
             with print_warnings():
                 stack.enter_context(lock_folder(options.folder))
             if not resumed:  # another process may have been here since we looked
-                check_free(path)
+                is_resumed(path, False, False)
         one = new or resume(path, options, ranks)
         if ranks.writes:
             measures = one.game.recipe.objective is objectives.wasserstein
@@ -83,32 +83,20 @@ def run(options: argparse.Namespace) -> int:
     return 128 + ended if ended else 0
 
 
-def is_resumed(path: Path, options: argparse.Namespace, ranks: Ranks) -> bool:
+def is_resumed(path: Path, asked: bool, restarted: bool) -> bool:
     """Whether the run at ``path`` goes on: if asked for, or if torchrun has started anew and it had begun.
 
-    Raises ``CheckpointError`` if a run is in the way, or there is none to resume.
+    Raises ``CheckpointError`` if a run is in the way of a new one, or there is none to resume.
     """
-    if ranks.restarted and runs_at(path):
-        return True
-    if not options.resume:
-        check_free(path)
-    elif not runs_at(path):
-        raise CheckpointError(f"There is no {path} to resume. Leave out --resume to start a run.")
-    return options.resume
-
-
-def runs_at(path: Path) -> list[Path]:
-    """The checkpoint at ``path`` and the one before it, as far as they exist."""
     try:
-        return [place for place in (path, checkpoints.previous(path)) if place.exists()]
+        before = [place for place in (path, checkpoints.previous(path)) if place.exists()]
     except OSError as error:
         raise CheckpointError(f"Cannot look for {path}: {reason(error)}. Name another folder.") from error
-
-
-def check_free(path: Path) -> None:
-    """Raise ``CheckpointError`` if a run is at ``path``, or was there: a new one would end it."""
-    for place in runs_at(path):
-        raise CheckpointError(f"{place} exists. Add --resume to continue it, or name another folder.")
+    if before and not (asked or restarted):
+        raise CheckpointError(f"{before[0]} exists. Add --resume to continue it, or name another folder.")
+    if asked and not before:
+        raise CheckpointError(f"There is no {path} to resume. Leave out --resume to start a run.")
+    return bool(before)
 
 
 def resume(path: Path, options: argparse.Namespace, ranks: Ranks) -> Run:
@@ -128,8 +116,7 @@ def prepare(path: Path, config: RunConfig, options: argparse.Namespace, ranks: R
     torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
     torch.set_flush_denormal(True)
     accelerate = chain(accelerator(config.accelerate, config.precision, device), ranks.average_losses)
-    share = lambda player: ranks.share_batchnorm(player, m)  # noqa: E731
-    game, average = set_up(config, device, mean=ranks.mean(m), share=share)
+    game, average = set_up(config, ranks)
     set_threads(options.threads, game, m, device)
     x = config.load(download=options.download)
     config = check_data(path, config, fingerprint(x))
