@@ -37,6 +37,7 @@ __all__ = ["load", "previous", "read", "save", "tensors"]
 MAGIC = b"wganlab-checkpoint 1 "
 HEADER = len(MAGIC) + 64 + 1  # the digest in hex, and a newline
 PLAIN = (str, bytes, int, float, bool, type(None))  # what may stand in dict, list and tuple, besides tensors
+PARTS = ("recipe", "game", "average")  # that must agree with those of the game at hand
 ENTRIES = {"recipe": str, "threads": int, "game": dict, "average": dict | None, "extra": dict}
 
 
@@ -99,7 +100,7 @@ def save(path: str | Path, game: Game, *, average: Average | None = None, extra:
         if not torch.is_tensor(leaf) and type(leaf) not in PLAIN:
             what = f"'{key}' is a {type(leaf).__module__}.{type(leaf).__name__}"
             raise InputError(
-                f"A checkpoint holds tensors and plain types, but {what}. Convert it, say by float()."
+                f"Checkpoints hold tensors and plain types, but {what}. Convert it, say by float()."
             )
         if not key.startswith("extra") and not finite(leaf):
             what = f"'{key}' has NaN or infinity at step {game.step}"
@@ -120,14 +121,12 @@ def verified(path: Path) -> bytes:
     try:
         if not path.is_file():  # a pipe would be waited for
             what = "is not a regular file" if path.exists() else "does not exist"
-            raise CheckpointError(f"Cannot load the checkpoint {path}: it {what}.")
+            raise CheckpointError(f"Cannot load {path}: it {what}.")
         with open(path, "rb") as file:
             header = file.read(HEADER)
             archive = file.read() if header.startswith(MAGIC) else b""
     except (OSError, MemoryError) as error:
-        raise CheckpointError(
-            f"Cannot load the checkpoint {path}: {reason(error) or 'too large'}."
-        ) from error
+        raise CheckpointError(f"Cannot load {path}: {reason(error) or 'it is too large'}.") from error
     if not header.startswith(MAGIC):
         what = f"{path} is not a wganlab checkpoint of format 1: it starts with {header[:20]!r}"
         raise CheckpointError(f"{what}. A newer format needs a newer wganlab.")
@@ -206,18 +205,14 @@ def fill_optimizers(game: Game, step: Any) -> None:
 
 def check_compatible(path: str | Path, saved: dict[str, Any], here: dict[str, Any]) -> None:
     """Raise ``CheckpointError``, which names the first key that differs, unless what is saved fits here."""
-    found, own = (
-        flatten({key: of[key] or {} for key in ("recipe", "game", "average")}) for of in (saved, here)
-    )
+    found, own = (flatten({part: state[part] or {} for part in PARTS}) for state in (saved, here))
     for key in own | found:
         ours, theirs = (signature(key, leaves.get(key, "missing")) for leaves in (own, found))
         if not finite(found.get(key)):
             theirs = "NaN or infinity"
         if theirs != ours:
             what = f"'{key}' is {theirs} in the file, and {ours} in this game"
-            raise CheckpointError(
-                f"{path} does not fit: {what}. Build the game and its average as they were."
-            )
+            raise CheckpointError(f"{path} does not fit: {what}. Build the game and its average as it was.")
 
 
 def signature(key: str, leaf: Any) -> str:

@@ -16,14 +16,11 @@ def run(options: argparse.Namespace) -> int:
         try:
             with loaded(place) as function, loaded_critic(options.critic) as critic:
                 report = audit(function, critic=critic)
-        except InputError as error:
-            print_error(f"{place}: {error}")
-            reports[place], code = {"error": str(error)}, 2
-            continue
         except (Exception, GeneratorExit) as error:  # one file must not end the audit of the others
-            if options.debug:
+            foreseen = isinstance(error, InputError)
+            if options.debug and not foreseen:
                 raise
-            said = f"it cannot be judged ({type(error).__name__})"
+            said = str(error) if foreseen else f"it cannot be judged ({type(error).__name__})"
             print_error(f"{place}: {said}")
             reports[place], code = {"error": said}, 2
             continue

@@ -53,6 +53,22 @@ class RunConfig:
         """The data: a distribution, or rows (n, ...)."""
         return self.dataset.load(self, train, download)
 
+    def resumed(self, path: Path, options: argparse.Namespace) -> "RunConfig":
+        """The same run, perhaps longer; raises ``CheckpointError`` if an option asks for another one."""
+        steps, remedy = options.steps or self.steps, "Leave the option out to continue the run"
+        for name in DECISIVE:
+            check_same(path, f"--{name}", getattr(self, name), getattr(options, name), remedy)
+        if self.decay:
+            check_same(path, "--steps (which --decay counts from)", self.steps, steps, remedy)
+        return replace(self, steps=steps, source=options.source or self.source)
+
+    def with_data(self, path: Path, found: dict[str, Any]) -> "RunConfig":
+        """With the fingerprint of the data; raises ``CheckpointError`` if the run had others before."""
+        for name, value in found.items() if self.sha256 is not None else ():
+            remedy = "Restore the data, name them with --from"
+            check_same(path, f"data with {name} =", getattr(self, name), value, remedy)
+        return replace(self, **found)
+
     def as_extra(self) -> dict[str, Any]:
         """As a checkpoint keeps it; ``source`` is called ``from`` there, a word that no field can have."""
         return {"from" if name == "source" else name: value for name, value in asdict(self).items()}
@@ -87,24 +103,6 @@ def new_config(options: argparse.Namespace) -> RunConfig:
     usual["recipe"] = "wgan_gp_resnet" if options.players == "resnet" else data.recipe
     given = {name: getattr(options, name) for name in (*DECISIVE, "source", "steps")}
     return RunConfig(**usual | {name: value for name, value in given.items() if value is not None})
-
-
-def resumed_config(path: Path, saved: RunConfig, options: argparse.Namespace) -> RunConfig:
-    """The run at ``path``; raises ``CheckpointError`` if an option asks for another one."""
-    steps, remedy = options.steps or saved.steps, "Leave the option out to continue the run"
-    for name in DECISIVE:
-        check_same(path, f"--{name}", getattr(saved, name), getattr(options, name), remedy)
-    if saved.decay:
-        check_same(path, "--steps (which --decay counts from)", saved.steps, steps, remedy)
-    return replace(saved, steps=steps, source=options.source or saved.source)
-
-
-def check_data(path: Path, config: RunConfig, found: dict[str, Any]) -> RunConfig:
-    """The config with what the data are; raises ``CheckpointError`` if a resumed run had others."""
-    for name, value in found.items() if config.sha256 is not None else ():
-        remedy = "Restore the data, name them with --from"
-        check_same(path, f"data with {name} =", getattr(config, name), value, remedy)
-    return replace(config, **found)
 
 
 def check_same(path: Path, what: str, saved: Any, now: Any, remedy: str) -> None:

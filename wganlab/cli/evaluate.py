@@ -19,7 +19,7 @@ from .sample import generate
 from .terminal import print_result
 
 MODE_RADIUS = 0.2  # a point so close to a centre belongs to its mode; the centres are more than 0.7 apart
-FEATURES = 64  # of a picture, whose covariance needs twice as many rows
+LEAST_ROWS = 128  # for the covariance of 64 features of a picture
 
 
 class Measure(NamedTuple):
@@ -98,8 +98,8 @@ def measures(config: RunConfig, game: Game, x: Samples) -> list[Measure]:
     w1, floor = metrics.exact_w1(*x)
     found = [Measure("exact W1", w1, floor, "Euclidean"), estimate(game, x)]
     name = config.dataset.measure
-    if name != "modes" and len(x.real) < 2 * FEATURES:
-        return [*found, Measure(name, None, None, f"needs -n {2 * FEATURES} or more")]
+    if name != "modes" and len(x.real) < LEAST_ROWS:
+        return [*found, Measure(name, None, None, f"needs -n {LEAST_ROWS} or more")]
     return found + MEASURES[name](config, x)
 
 
@@ -136,13 +136,12 @@ def modes(config: RunConfig, x: Samples) -> list[Measure]:
 def digit_score(config: RunConfig, x: Samples) -> list[Measure]:
     """The distance of digits by the features of a network that reads them."""
     value, floor = (metrics.digit_score(x.real, rows) for rows in (x.fake, x.other))
-    return [Measure("digit score", value, floor, f"Frechet distance on {FEATURES} features; not FID")]
+    return [Measure(config.dataset.measure, value, floor, "Frechet distance on 64 features; not FID")]
 
 
 def frechet(config: RunConfig, x: Samples) -> list[Measure]:
     """The distance of pictures by their principal components."""
-    value, floor = metrics.principal_frechet(*x)
-    return [Measure(f"Frechet, {FEATURES} components", value, floor, "of real pixels; not FID")]
+    return [Measure(config.dataset.measure, *metrics.principal_frechet(*x), "of real pixels; not FID")]
 
 
 MEASURES = {"modes": modes, "digit score": digit_score, "Frechet, 64 components": frechet}

@@ -14,16 +14,7 @@ from ..engine import autocast, chain, compiled, fast, graphed, threads_for
 from ..engine.ranks import Ranks, join
 from ..errors import CheckpointError, InputError
 from ..training import Acceleration, Average, Game, identity, linear_decay, train
-from .config import (
-    CHECKPOINT,
-    RunConfig,
-    check_data,
-    fingerprint,
-    load_config,
-    new_config,
-    resumed_config,
-    set_up,
-)
+from .config import CHECKPOINT, RunConfig, fingerprint, load_config, new_config, set_up
 from .log import Log, show_progress
 from .terminal import Stop, print_progress, print_warnings
 
@@ -102,7 +93,7 @@ def is_resumed(path: Path, asked: bool, restarted: bool) -> bool:
 def resume(path: Path, options: argparse.Namespace, ranks: Ranks) -> Run:
     """The run at ``path`` as it was saved; raises ``CheckpointError`` if it is not the one asked for."""
     state = checkpoints.read(path)
-    config = resumed_config(path, load_config(path, state["extra"]), options)
+    config = load_config(path, state["extra"]).resumed(path, options)
     one = prepare(path, config, options, ranks)
     with print_warnings(ranks.writes):
         checkpoints.load(path, one.game, average=one.average, state=state)
@@ -119,7 +110,7 @@ def prepare(path: Path, config: RunConfig, options: argparse.Namespace, ranks: R
     game, average = set_up(config, ranks)
     set_threads(options.threads, game, m, device)
     x = config.load(download=options.download)
-    config = check_data(path, config, fingerprint(x))
+    config = config.with_data(path, fingerprint(x))
     prior = sampling.normal(config.dataset.latent)
     draw = sampling.Draw(x, prior, m, seed=config.seed, device=device, rank=ranks.rank, world=ranks.world)
     return Run(path, config, game, average, draw, accelerate, ranks)
