@@ -401,104 +401,17 @@ def damage(content, number):
 # Command lines
 
 
-VALUES = [
-    *(
-        "",
-        " ",
-        "0",
-        "1",
-        "2",
-        "3",
-        "-1",
-        "-0",
-        "1e3",
-        "1.5",
-        "nan",
-        "inf",
-        "-inf",
-        "0x10",
-        "1_0",
-        " 7",
-        "7 ",
-        "٣",
-        "१",
-    ),
-    *(
-        "9" * 30,
-        "-" + "9" * 30,
-        str(2**31),
-        str(2**63),
-        str(2**64),
-        "true",
-        "None",
-        "[]",
-        "{}",
-        "%s",
-        "%(default)s",
-    ),
-    *(
-        "é",
-        "日本",
-        "\u202e",
-        "\ud800",
-        "\0",
-        "a\0b",
-        "\n",
-        "a\nb",
-        "\x1b[31m",
-        "$(touch pwned)",
-        "; ls",
-        "`id`",
-        "*",
-        "~",
-    ),
-    *(
-        "--",
-        "-",
-        "---",
-        "=",
-        "--help=",
-        "-h",
-        "@file",
-        "x" * 300,
-        "x" * 5000,
-        "/" * 300,
-        "../../..",
-        "/dev/null",
-    ),
-    *(
-        "/dev/null/x",
-        "/dev/zero",
-        "/proc/self/mem",
-        "/proc/1/fd",
-        "file:///etc",
-        "http://localhost:1",
-        "C:\\x",
-        "NUL",
-    ),
-]
-PLACES = [
-    "run",
-    "new",
-    "none/deep",
-    "damaged",
-    "empty",
-    "text",
-    "page",
-    "good.py",
-    "good.py:penalty",
-    "bad.py:penalty",
-]
-PLACES += [
-    "good.py:nothing",
-    "raises.py:penalty",
-    "loops.py",
-    "run/checkpoint.wgan",
-    "pictures",
-    "loop",
-    "pipe",
-    "é ü",
-]
+WORDS = """
+0 1 2 3 -1 -0 1e3 1.5 nan inf -inf 0x10 1_0 ٣ १ 2147483648 9223372036854775808 true None [] {} %s
+%(default)s é 日本 `id` * ~ -- - --- = --help= -h @file ../../.. /dev/null /dev/null/x /dev/zero
+/proc/self/mem /proc/1/fd file:///etc http://localhost:1 NUL"""
+VALUES = [*WORDS.split(), "", " ", " 7", "7 ", "9" * 30, "-" + "9" * 30, str(2**64), "; ls", "C:\\x"]
+VALUES += ["\u202e", "\ud800", "\0", "a\0b", "\n", "a\nb", "\x1b[31m", "$(touch pwned)"]
+VALUES += ["x" * 300, "x" * 5000, "/" * 300]
+FILES = """
+run new none/deep damaged empty text page good.py good.py:penalty bad.py:penalty good.py:nothing
+raises.py:penalty loops.py run/checkpoint.wgan pictures loop pipe"""
+PLACES = [*FILES.split(), "é ü"]
 SMALL = ["1", "2", "3"]
 
 

@@ -507,6 +507,7 @@ def test_a_folder_of_pictures_is_trained_sampled_and_judged(tmp_path, capsys):
     found = by_name["Frechet, 64 components"]
     assert 0 < found["floor"] < found["value"]
     assert "not FID" in found["note"]
+    assert by_name["exact W1"]["floor"] > 0.01  # no row is in both real samples
     refused(
         capsys, 2, "needs 2 n real rows, so 302, and there are 300.*-n 150 at", "evaluate", folder, "-n", 151
     )
@@ -1078,7 +1079,7 @@ def test_what_all_ranks_have_met_is_said_once(rank, lines, monkeypatch, capsys):
     if rank:
         monkeypatch.setenv("RANK", rank)
     assert cli.failure(InputError("a rule")) == 2
-    assert capsys.readouterr().err.count("wganlab: a rule") == lines
+    assert capsys.readouterr().err.count("a rule") == lines
 
 
 @pytest.mark.parametrize("words", [("sample", "run", "--out"), ("train",), ("evaluate", "run", "--from")])
