@@ -4,6 +4,7 @@
 each, in place of two seconds. A fork differs from ``python -m wganlab`` in nothing that the package sees.
 """
 
+import builtins
 import contextlib
 import io
 import json
@@ -49,7 +50,7 @@ def state(folder):
 
 def equal(one, other):
     """Whether two states are the same to the last bit."""
-    one, other = checkpoints.leaves(one), checkpoints.leaves(other)
+    one, other = checkpoints.flatten(one), checkpoints.flatten(other)
     return one.keys() == other.keys() and all(
         torch.equal(leaf, other[key]) if torch.is_tensor(leaf) else leaf == other[key]
         for key, leaf in one.items()
@@ -217,7 +218,7 @@ def put(moment, turn, action):
         "flush": (os, "fsync", ""),
         "link": (os, "link", "checkpoint"),
         "rename": (os, "replace", "checkpoint"),
-        "write": (os, "fdopen", ""),  # the first is that of the log
+        "write": (builtins, "open", ".part"),  # the first is that of the log
     }[moment]
     original, calls = getattr(owner, name), [0]
 
@@ -246,8 +247,8 @@ def strike(names):
 class Half(io.FileIO):
     """A file to which signals come when half of the content is written."""
 
-    def __init__(self, handle, names):
-        super().__init__(handle, "wb")
+    def __init__(self, path, names):
+        super().__init__(path, "xb")
         self.names = names
 
     def write(self, content):
@@ -400,104 +401,17 @@ def damage(content, number):
 # Command lines
 
 
-VALUES = [
-    *(
-        "",
-        " ",
-        "0",
-        "1",
-        "2",
-        "3",
-        "-1",
-        "-0",
-        "1e3",
-        "1.5",
-        "nan",
-        "inf",
-        "-inf",
-        "0x10",
-        "1_0",
-        " 7",
-        "7 ",
-        "٣",
-        "१",
-    ),
-    *(
-        "9" * 30,
-        "-" + "9" * 30,
-        str(2**31),
-        str(2**63),
-        str(2**64),
-        "true",
-        "None",
-        "[]",
-        "{}",
-        "%s",
-        "%(default)s",
-    ),
-    *(
-        "é",
-        "日本",
-        "\u202e",
-        "\ud800",
-        "\0",
-        "a\0b",
-        "\n",
-        "a\nb",
-        "\x1b[31m",
-        "$(touch pwned)",
-        "; ls",
-        "`id`",
-        "*",
-        "~",
-    ),
-    *(
-        "--",
-        "-",
-        "---",
-        "=",
-        "--help=",
-        "-h",
-        "@file",
-        "x" * 300,
-        "x" * 5000,
-        "/" * 300,
-        "../../..",
-        "/dev/null",
-    ),
-    *(
-        "/dev/null/x",
-        "/dev/zero",
-        "/proc/self/mem",
-        "/proc/1/fd",
-        "file:///etc",
-        "http://localhost:1",
-        "C:\\x",
-        "NUL",
-    ),
-]
-PLACES = [
-    "run",
-    "new",
-    "none/deep",
-    "damaged",
-    "empty",
-    "text",
-    "page",
-    "good.py",
-    "good.py:penalty",
-    "bad.py:penalty",
-]
-PLACES += [
-    "good.py:nothing",
-    "raises.py:penalty",
-    "loops.py",
-    "run/checkpoint.wgan",
-    "pictures",
-    "loop",
-    "pipe",
-    "é ü",
-]
+WORDS = """
+0 1 2 3 -1 -0 1e3 1.5 nan inf -inf 0x10 1_0 ٣ १ 2147483648 9223372036854775808 true None [] {} %s
+%(default)s é 日本 `id` * ~ -- - --- = --help= -h @file ../../.. /dev/null /dev/null/x /dev/zero
+/proc/self/mem /proc/1/fd file:///etc http://localhost:1 NUL"""
+VALUES = [*WORDS.split(), "", " ", " 7", "7 ", "9" * 30, "-" + "9" * 30, str(2**64), "; ls", "C:\\x"]
+VALUES += ["\u202e", "\ud800", "\0", "a\0b", "\n", "a\nb", "\x1b[31m", "$(touch pwned)"]
+VALUES += ["x" * 300, "x" * 5000, "/" * 300]
+FILES = """
+run new none/deep damaged empty text page good.py good.py:penalty bad.py:penalty good.py:nothing
+raises.py:penalty loops.py run/checkpoint.wgan pictures loop pipe"""
+PLACES = [*FILES.split(), "é ü"]
 SMALL = ["1", "2", "3"]
 
 

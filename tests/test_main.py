@@ -19,14 +19,17 @@ import torch
 from matplotlib.image import imread, imsave
 
 from wganlab import __main__ as cli
-from wganlab import checkpoints, data, metrics, networks, recipes, sampling
-from wganlab.cli import about, doctor, evaluate, grammar, log, output, sample, setups, speed, stop, train
+from wganlab import checkpoints, data, engine, metrics, networks, recipes, sampling, transport
+from wganlab._files import lock_folder
+from wganlab.cli import config, datasets, doctor, evaluate, grammar, log, sample, terminal, train
+from wganlab.constraints import GradientPenalty
 from wganlab.errors import CheckpointError, DataError, DivergenceError, InputError
 from wganlab.training import Average, Game, Step, identity
 from wganlab.training import train as algorithm
 
 CPU = ["--device", "cpu", "--threads", "1"]
 RING = ["--data", "ring", "--batch", "8", *CPU]
+HEADER = ",".join(log.COLUMNS)
 VERBS = ("train", "sample", "evaluate", "audit", "doctor")
 
 
@@ -71,7 +74,7 @@ def state(folder):
 
 
 def same(one, other):
-    one, other = checkpoints.leaves(one), checkpoints.leaves(other)
+    one, other = checkpoints.flatten(one), checkpoints.flatten(other)
     return one.keys() == other.keys() and all(
         torch.equal(leaf, other[key]) if torch.is_tensor(leaf) else leaf == other[key]
         for key, leaf in one.items()
@@ -114,7 +117,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_in_weights_and_log(tmp_path, cap
 
 
 def test_a_resume_without_options_goes_on_to_the_end_of_the_run_that_was_begun(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(stop.Stop, "begin", lambda self: setattr(self, "signal", signal.SIGTERM))
+    monkeypatch.setattr(terminal.Stop, "begin", lambda self: setattr(self, "signal", signal.SIGTERM))
     line = ["--data", "grid", "--recipe", "wgan", "--seed", 3, "--steps", 4, "--batch", 8, *CPU]
     assert run("train", tmp_path / "a", *line) == 143
     assert state(tmp_path / "a")["game"]["step"] == 1
@@ -155,12 +158,12 @@ def test_a_plain_run_is_the_loop_that_a_reader_would_write(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["ring", "digits"])
 def test_fast_and_plain_agree_after_three_steps(tmp_path, kind):
     """In what they compute, at the paper's learning rate: Adam makes a full step of a rounding error."""
-    z = torch.randn(300, setups.SETUPS[kind].latent, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(300, datasets.DATASETS[kind].latent, generator=torch.Generator().manual_seed(0))
     found = []
     for name in ("fast", "plain", "auto"):
         words = ["--data", kind, "--steps", 3, "--recipe", "wgan_gp", "--accelerate", name, *CPU]
         assert run("train", tmp_path / name, *words) == 0
-        _, game, average = about.opened(tmp_path / name)
+        _, game, average = config.load_run(tmp_path / name)
         with torch.no_grad():
             x = average.player(z)
             found.append((x, game.generator(z), game.critic(x)))
@@ -169,37 +172,25 @@ def test_fast_and_plain_agree_after_three_steps(tmp_path, kind):
     assert all(map(torch.equal, found[0], found[2]))
 
 
-def test_learning_rates_fall_to_zero_over_the_last_part(tmp_path, capsys):
+def test_learning_rates_fall_to_zero_over_the_last_part(tmp_path, capsys, monkeypatch):
     line = ["--steps", 10, "--decay", 0.4, "--accelerate", "plain", *RING]
-    rates = []
-    take = log.Log.take
+    rates, decay = [], train.Run.decay
 
-    def spy(self, step):
-        rates.append(spied.critic_optimizer.param_groups[0]["lr"])
-        take(self, step)
+    def spy(one):
+        decay(one)
+        rates.append(one.game.critic_optimizer.param_groups[0]["lr"])
 
-    with pytest.MonkeyPatch.context() as patch:
-        init = Game.__init__
-
-        def keep(self, *arguments, **options):
-            nonlocal spied
-            init(self, *arguments, **options)
-            spied = self
-
-        spied = None
-        patch.setattr(Game, "__init__", keep)
-        patch.setattr(log.Log, "take", spy)
-        assert run("train", tmp_path / "whole", *line) == 0
-    # ``take`` comes after the rate of the next turn is set: full up to turn 6, then lr (10 - t) / 4
-    assert rates == pytest.approx([1e-3] * 6 + [0.75e-3, 0.5e-3, 0.25e-3, 0.0], rel=1e-12)
-
-    with pytest.MonkeyPatch.context() as patch:
+    monkeypatch.setattr(train.Run, "decay", spy)
+    assert run("train", tmp_path / "whole", *line) == 0
+    # once before the first turn and after each: full up to turn 6, then lr (10 - t) / 4
+    assert rates == pytest.approx([1e-3] * 7 + [0.75e-3, 0.5e-3, 0.25e-3, 0.0], rel=1e-12)
+    with monkeypatch.context() as patch:
         patch.setattr(train, "loop", stopped_after(8, train.loop))
         assert run("train", tmp_path / "parts", *line) == 143
     assert run("train", tmp_path / "parts", "--resume") == 0
     assert same(state(tmp_path / "whole"), state(tmp_path / "parts"))
-    refused(capsys, 4, "it has --steps .* 10, and 20", "train", tmp_path / "parts", "--resume", "--steps", 20)
-    refused(capsys, 4, "--decay 0.4, and 0.5", "train", tmp_path / "parts", "--resume", "--decay", 0.5)
+    refused(capsys, 4, "it has --steps .* 10, not 20", "train", tmp_path / "parts", "--resume", "--steps", 20)
+    refused(capsys, 4, "--decay 0.4, not 0.5", "train", tmp_path / "parts", "--resume", "--decay", 0.5)
 
 
 def stopped_after(step, loop):
@@ -213,68 +204,60 @@ def stopped_after(step, loop):
     return cut
 
 
-DIFFERENT = [
-    ("--data", "grid", "ring"),
-    ("--size", "16", "None"),
-    ("--players", "dcgan", "mlp"),
-    ("--recipe", "wgan", "wgan_gp_toy"),
-    ("--batch", "9", "8"),
-    ("--seed", "3", "0"),
-    ("--decay", "0.5", "0.0"),
-    ("--precision", "bf16", "float32"),
-    ("--accelerate", "plain", "auto"),
-]
+DIFFERENT = {  # what is asked for, and what the run began with
+    "--data": ("grid", "ring"),
+    "--size": ("16", "None"),
+    "--players": ("dcgan", "mlp"),
+    "--recipe": ("wgan", "wgan_gp_toy"),
+    "--batch": ("9", "8"),
+    "--seed": ("3", "0"),
+    "--decay": ("0.5", "0.0"),
+    "--precision": ("bf16", "float32"),
+    "--accelerate": ("plain", "auto"),
+}
 
 
 def test_a_resume_as_another_run_is_refused_by_the_name_of_what_differs(tmp_path, capsys):
     assert run("train", tmp_path, "--steps", 1, *RING) == 0
     good = (tmp_path / "checkpoint.wgan").read_bytes()
-    for option, asked, saved in DIFFERENT:
-        message = f"is of another run: it has {option} {saved}, and {asked} was asked for"
+    for option, (asked, saved) in DIFFERENT.items():
+        message = f"is of another run: it has {option} {saved}, not {asked}. Leave the option out"
         refused(capsys, 4, message, "train", tmp_path, "--resume", "--steps", 2, option, asked)
-    assert {f"--{name}" for name in about.DECIDES} == {option for option, _, _ in DIFFERENT}
+    assert {f"--{name}" for name in config.DECISIVE} == set(DIFFERENT)
     assert (tmp_path / "checkpoint.wgan").read_bytes() == good
-
-
-def test_other_threads_only_warn(tmp_path, capsys):
-    assert run("train", tmp_path, "--steps", 1, *RING) == 0
-    assert run("train", tmp_path, "--steps", 2, "--resume", "--threads", 2) == 0
-    assert "note: " in (line := one_line(capsys))
-    assert "made with 1 threads and is continued with 2" in line
-    assert torch.get_num_threads() == 2
 
 
 def test_threads_go_by_the_size_of_the_players_and_the_ranks_of_the_machine(monkeypatch):
     cpu, game = torch.device("cpu"), None
-    monkeypatch.setattr(speed, "threads_for", lambda game, m: 6)
+    monkeypatch.setattr(train, "threads_for", lambda game, m: 6)
     for world, expected in ((1, 6), (4, 1), (3, 2), (8, 1)):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
-        speed.set_threads("auto", game, 8, cpu)
+        train.set_threads("auto", game, 8, cpu)
         assert torch.get_num_threads() == expected
-    speed.set_threads(2, game, 8, cpu)
+    train.set_threads(2, game, 8, cpu)
     assert torch.get_num_threads() == 2
-    speed.set_threads("auto", game, 8, torch.device("cuda"))
+    train.set_threads("auto", game, 8, torch.device("cuda"))
     assert torch.get_num_threads() == 2
 
 
 def test_accelerations_by_name(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert speed.accelerator("plain", "float32", cpu) is identity
-    assert speed.accelerator("auto", "float32", cpu) is speed.fast
-    assert speed.accelerator("auto", "float32", cuda) is speed.graphed
-    assert speed.accelerator("compile", "tf32", cpu) is speed.compiled
+    assert train.accelerator("plain", "float32", cpu) is identity
+    assert train.accelerator("auto", "float32", cpu) is train.fast
+    assert train.accelerator("auto", "float32", cuda) is train.graphed
+    assert train.accelerator("compile", "tf32", cpu) is train.compiled
     with pytest.raises(InputError, match="graph needs a CUDA device"):
-        speed.accelerator("graph", "float32", cpu)
+        train.accelerator("graph", "float32", cpu)
     seen = []
-    monkeypatch.setattr(speed, "autocast", lambda dtype: lambda step: [*step, dtype])
-    monkeypatch.setattr(speed, "fast", lambda step: [*step, "fast"])
-    assert speed.accelerator("fast", "bf16", cpu)(seen) == [torch.bfloat16, "fast"]
+    monkeypatch.setattr(train, "autocast", lambda dtype: lambda step: [*step, dtype])
+    monkeypatch.setattr(train, "fast", lambda step: [*step, "fast"])
+    assert train.accelerator("fast", "bf16", cpu)(seen) == [torch.bfloat16, "fast"]
 
 
-def test_precision_sets_what_pytorch_rounds():
-    for name, expected in (("tf32", ("high", True)), ("float32", ("highest", False))):
-        speed.set_precision(name)
-        assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == expected
+@pytest.mark.parametrize(("name", "rounds"), [("tf32", ("high", True)), ("float32", ("highest", False))])
+def test_precision_sets_what_pytorch_rounds(tmp_path, name, rounds):
+    assert run("train", tmp_path, "--steps", 1, "--precision", name, *RING) == 0
+    assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == rounds
 
 
 def test_bf16_trains_and_differs(tmp_path):
@@ -285,7 +268,7 @@ def test_bf16_trains_and_differs(tmp_path):
 
 
 def test_progress_is_a_line_of_text_where_there_is_no_terminal(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train, "SILENCE", 0.0)
+    monkeypatch.setattr(log, "PROGRESS_SECONDS", 0.0)
     assert run("train", tmp_path, "--steps", 2, *RING) == 0
     said = capsys.readouterr()
     assert re.search(r"^step 1 of 2, [\d.e+]+ steps a second, critic loss -?[\d.]+$", said.out, re.M)
@@ -302,17 +285,14 @@ def test_the_log_holds_what_the_steps_reported(tmp_path):
     game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan_gp_toy)
     steps = list(algorithm(game, sampling.Draw(sampling.ring(), sampling.normal(2), 8), 5))
     header, *found = rows(tmp_path)
-    assert ",".join([header[0], "seconds", *header[1:]]) == log.COLUMNS
+    assert ",".join([header[0], "seconds", *header[1:]]) == HEADER
     assert [row[0] for row in found] == ["2", "4"]
     for row, step in zip(found, steps[1::2], strict=False):
         values = [np.float32(value) for value in row[1:]]  # nine digits give back a float32
         assert values[:3] == [loss.item() for loss in step[1:]]
         assert values[3] == -step.critic_loss.item()
-
-
-def test_no_estimate_where_the_critic_makes_none(tmp_path):
-    assert run("train", tmp_path, "--steps", 1, "--log", 1, "--recipe", "gan", *RING) == 0
-    assert rows(tmp_path)[1][-1] == ""
+    assert run("train", tmp_path / "gan", "--steps", 1, "--log", 1, "--recipe", "gan", *RING) == 0
+    assert rows(tmp_path / "gan")[1][-1] == ""  # its critic makes none
 
 
 def step_of(index):
@@ -323,27 +303,27 @@ def test_a_log_by_hand(tmp_path):
     path = tmp_path / "log.csv"
     with log.Log(path, 2, 0, measures=True) as book:
         for index in range(1, 6):
-            book.take(step_of(index))
-        book.settle()
+            book.write(step_of(index))
+        book.flush()
     lines = path.read_text().split("\n")
     assert [re.sub(r",\d+\.\d{3},", ",S,", line, count=1) for line in lines] == [
-        log.COLUMNS,
+        HEADER,
         "2,S,1.5,0.25,-3,-1.5",
         "4,S,1.5,0.25,-3,-1.5",
         "",
     ]
-    path.write_text(f"{log.COLUMNS}\n2,7.5,1,2,3,4\n4,8.5,1,2,3,4\n5,x\n6,9.")
+    path.write_text(f"{HEADER}\n2,7.5,1,2,3,4\n4,8.5,1,2,3,4\n5,x\n6,9.")
     with log.Log(path, 2, 3, measures=False) as book:
-        book.take(step_of(4))
+        book.write(step_of(4))
     kept, new = path.read_text().split("\n")[1:3]
     assert kept == "2,7.5,1,2,3,4"
     assert float(new.split(",")[1]) >= 7.5  # time goes on from the last row that is kept
     assert new.endswith(",")
-    path.write_text(f"{log.COLUMNS}\n2,7.5,1,2,3,4\n3,8.5,1,2,3,0.1")  # 0.1 may have been meant as 0.125
+    path.write_text(f"{HEADER}\n2,7.5,1,2,3,4\n3,8.5,1,2,3,0.1")  # 0.1 may have been meant as 0.125
     with log.Log(path, 2, 3, measures=False):
-        assert path.read_text() == f"{log.COLUMNS}\n2,7.5,1,2,3,4\n"
+        assert path.read_text() == f"{HEADER}\n2,7.5,1,2,3,4\n"
     with log.Log(path, 2, 0, measures=True):  # a new run begins a new log
-        assert path.read_text() == f"{log.COLUMNS}\n"
+        assert path.read_text() == f"{HEADER}\n"
 
 
 def test_logs_that_are_none_and_disks_that_refuse(tmp_path):
@@ -358,25 +338,66 @@ def test_logs_that_are_none_and_disks_that_refuse(tmp_path):
     with pytest.raises(CheckpointError, match="Cannot write"):
         log.Log(path, 1, 0, measures=True)
     path.rmdir()
-    with log.Log(path, 1, 0, measures=True) as book, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "write", full)
+    with log.Log(path, 1, 0, measures=True) as book:
+        book.file.close()
+        book.file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
         with pytest.raises(CheckpointError, match="log.csv: No space left on device"):
-            book.take(step_of(1))
-
-
-def full(*_):
-    raise OSError(28, "No space left on device")
+            book.write(step_of(1))
 
 
 # What a run is
 
 
-def test_the_names_on_the_command_line_are_all_recipes_laws_and_setups():
+def test_the_table_of_data_sets_names_what_there_is():
     known = {name for name, value in vars(recipes).items() if isinstance(value, recipes.Recipe)}
     assert set(grammar.RECIPES) == known
-    assert set(grammar.DATA) == set(setups.SETUPS)
-    assert {name for name in grammar.DATA if len(setups.shape(name, None)) == 1} == set(grammar.TOYS)
-    assert all(setup.recipe in known and setup.players in grammar.PLAYERS for setup in setups.SETUPS.values())
+    flags = {"--size", "--from", "--download"}
+    for dataset in datasets.DATASETS.values():
+        assert dataset.recipe in known
+        assert dataset.measure in evaluate.MEASURES
+        config.players(dataset.players, dataset.shape, dataset.latent)
+        assert set(dataset.required) <= set(dataset.options) <= flags
+        assert dataset.tested_on in (None, "mnist", "cifar10")
+    assert datasets.usual("batch") == (
+        "32 for digits and mnist, 64 for cifar10 and images, 128 for ring, grid and swiss_roll"
+    )
+
+
+def test_old_checkpoints_say_what_a_run_is():
+    """The keys and types of the first version's."""
+    plain = dict(
+        zip(
+            ("data", "size", "shape", "from", "players"),
+            ("images", 16, [3, 16, 16], "/x", "mlp"),
+            strict=True,
+        )
+    )
+    plain |= {
+        "recipe": "wgan_gp",
+        "batch": 4,
+        "seed": 1,
+        "decay": 0.5,
+        "precision": "bf16",
+        "accelerate": "fast",
+    }
+    plain |= {"steps": 7, "rows": 8, "sha256": "ab"}
+    found = config.load_config("c", plain)
+    assert (found.source, found.dataset) == ("/x", datasets.DATASETS["images"])
+    assert found.as_extra() == plain
+    for key in plain:
+        with pytest.raises(CheckpointError, match="was not written by 'wganlab train'"):
+            config.load_config("c", {name: value for name, value in plain.items() if name != key})
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_reads_its_checkpoint_once(verb, tmp_path, monkeypatch):
+    if verb in ("audit", "doctor"):
+        return
+    assert run("train", tmp_path, "--steps", 1, *RING) == 0
+    read, seen = checkpoints.verified, []
+    monkeypatch.setattr(checkpoints, "verified", lambda path: seen.append(path) or read(path))
+    assert run(verb, tmp_path, *(["--resume", "--steps", 2] if verb == "train" else [])) == 0
+    assert seen == [tmp_path / "checkpoint.wgan"]
 
 
 @pytest.mark.parametrize(
@@ -390,7 +411,7 @@ def test_the_names_on_the_command_line_are_all_recipes_laws_and_setups():
 )
 def test_players_fit_their_rows(name, row):
     with torch.random.fork_rng(devices=[]):
-        generator, critic = setups.players(name, row, 5)
+        generator, critic = config.players(name, row, 5)
     with torch.no_grad():
         x = generator(torch.randn(2, 5))
         assert tuple(x.shape) == (2, *row)
@@ -404,21 +425,21 @@ def test_players_fit_their_rows(name, row):
 )
 def test_players_that_do_not_fit_are_refused(name, row):
     with pytest.raises(InputError, match=re.escape(f"--players {name} has none for rows of shape {row}")):
-        setups.players(name, row, 5)
+        config.players(name, row, 5)
 
 
 def test_sn_gan_has_its_constraint_in_the_layers(tmp_path):
     assert run("train", tmp_path, "--steps", 2, "--recipe", "sn_gan", *RING) == 0
-    _, game, _ = about.opened(tmp_path)
+    _, game, _ = config.load_run(tmp_path)
     for layer in game.critic.modules():
         if isinstance(layer, torch.nn.Linear):
             assert torch.linalg.matrix_norm(layer.eval().weight, 2).item() == pytest.approx(1, abs=0.2)
 
 
 def test_wrong_combinations_are_usage_errors_before_any_data_are_read(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(setups, "real", None)
+    monkeypatch.setattr(config.RunConfig, "load", None)
     for message, *words in (
-        ("--from is for --data mnist or cifar10 or images, not for ring", "--data", "ring", "--from", "x"),
+        ("--from is for --data mnist, cifar10 or images, not for ring", "--data", "ring", "--from", "x"),
         ("--download is for --data mnist or cifar10, not for digits", "--download"),
         ("--size is for --data images, not for digits", "--size", 28),
         ("--data images needs --from PATH", "--data", "images"),
@@ -481,11 +502,12 @@ def test_a_folder_of_pictures_is_trained_sampled_and_judged(tmp_path, capsys):
     capsys.readouterr()
     assert run("evaluate", folder, "-n", 130, "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["real"] == "the training pictures: none is held out"
+    assert report["real"] == "the training data: none is held out"
     by_name = {measure["name"]: measure for measure in report["measures"]}
     found = by_name["Frechet, 64 components"]
     assert 0 < found["floor"] < found["value"]
     assert "not FID" in found["note"]
+    assert by_name["exact W1"]["floor"] > 0.01  # no row is in both real samples
     refused(
         capsys, 2, "needs 2 n real rows, so 302, and there are 300.*-n 150 at", "evaluate", folder, "-n", 151
     )
@@ -495,11 +517,9 @@ def test_a_folder_of_pictures_is_trained_sampled_and_judged(tmp_path, capsys):
     assert f"(pictures of {other})" in said
     assert "needs -n 128 or more" in said
     (pictures / "0000.png").unlink()
-    refused(
-        capsys, 4, "the number of rows 300, and here it is 299", "train", folder, "--resume", "--steps", 3
-    )
+    refused(capsys, 4, "data with rows = 300, not 299", "train", folder, "--resume", "--steps", 3)
     make_pictures(pictures, 300, seed=2)
-    refused(capsys, 4, "data of sha256", "train", folder, "--resume", "--steps", 3)
+    refused(capsys, 4, "data with sha256 =", "train", folder, "--resume", "--steps", 3)
 
 
 @pytest.mark.parametrize(("kind", "row"), [("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])
@@ -516,7 +536,7 @@ def test_data_sets_with_a_test_set_are_judged_by_it(kind, row, tmp_path, capsys,
     words = ["--data", kind, "--players", "mlp", "--from", tmp_path, "--download", "--batch", 4, *CPU]
     assert run("train", tmp_path / "run", "--steps", 1, *words) == 0
     assert run("evaluate", tmp_path / "run", "-n", 130, "--json") == 0
-    assert asked == [(tmp_path, True, True), (tmp_path, False, False)]
+    assert asked == [(str(tmp_path), True, True), (str(tmp_path), False, False)]
     report = json.loads(capsys.readouterr().out.split("\n", 1)[1])
     assert report["real"] == f"the test set of {kind}"
     assert report["measures"][2]["name"] == ("digit score" if kind == "mnist" else "Frechet, 64 components")
@@ -536,7 +556,7 @@ def test_samples_of_points(tmp_path, capsys):
     x = np.load(folder / "samples.npy")
     assert x.shape == (700, 2)
     assert x.dtype == np.float32
-    _, _, average = about.opened(folder)
+    _, _, average = config.load_run(folder)
     z = torch.randn(500, 2, generator=torch.Generator().manual_seed(5))
     with torch.no_grad():
         np.testing.assert_array_equal(x[:500], average.player(z).numpy())
@@ -567,10 +587,10 @@ def test_batchnorm_never_sees_a_small_batch():
             seen.append(len(z))
             return z
 
-    x = sample.drawn(Player(), 3, 1100, torch.Generator().manual_seed(0))
+    x = sample.generate(Player(), 3, 1100, torch.Generator().manual_seed(0))
     assert seen == [500, 500, 250]
     assert x.shape == (1100, 3)
-    assert torch.equal(sample.drawn(Player(), 3, 7, torch.Generator().manual_seed(0)), x[:7])
+    assert torch.equal(sample.generate(Player(), 3, 7, torch.Generator().manual_seed(0)), x[:7])
 
 
 def test_samples_that_cannot_be_written_and_checkpoints_that_are_foreign(tmp_path, capsys):
@@ -579,13 +599,13 @@ def test_samples_that_cannot_be_written_and_checkpoints_that_are_foreign(tmp_pat
     for out in (tmp_path / "none" / "x.png", tmp_path, tmp_path / ("x" * 300)):
         refused(capsys, 2, "Cannot write .*Name another --out", "sample", folder, "--out", out)
     path = folder / "checkpoint.wgan"
-    saved, game, average = about.opened(folder)
-    for extra in ({"mine": 1}, {name: value for name, value in saved.items() if name != "players"}):
+    saved, game, average = config.load_run(folder)
+    for extra in ({"mine": 1}, saved.as_extra() | {"data": "nothing"}):
         checkpoints.save(path, game, average=average, extra=extra)
         refused(capsys, 4, "does not say of which data", "sample", folder)
     for verb in ("sample", "evaluate"):
         refused(capsys, 4, "does not exist", verb, tmp_path / "none")
-        refused(capsys, 4, "Cannot look for|does not exist", verb, tmp_path / ("x" * 300))
+        refused(capsys, 4, "File name too long", verb, tmp_path / ("x" * 300))
 
 
 # Evaluation
@@ -601,10 +621,10 @@ def test_a_trained_ring_is_near_its_floor_and_the_numbers_are_those_of_the_packa
     report = json.loads(first)
     by_name = {measure["name"]: measure for measure in report["measures"]}
     assert list(by_name) == ["exact W1", "critic's estimate", "modes met", "share near a mode"]
-    _, game, average = about.opened(tmp_path)
+    _, game, average = config.load_run(tmp_path)
     ring = sampling.ring()
     real, other = (ring(300, evaluate.stream(2, key)) for key in (0, 1))
-    fake = sample.drawn(average.player, 2, 300, evaluate.stream(2, 2))
+    fake = sample.generate(average.player, 2, 300, evaluate.stream(2, 2))
     w1, floor = metrics.exact_w1(real, other, fake)
     assert (by_name["exact W1"]["value"], by_name["exact W1"]["floor"]) == (w1, floor)
     assert 0 < floor < w1 < 1.0  # an untrained generator stands at 1.3
@@ -635,7 +655,7 @@ def test_what_cannot_be_computed_is_said(tmp_path, capsys, monkeypatch):
     assert run("train", tmp_path / "digits", "--steps", 1, "--recipe", "wgan", *CPU) == 0
     assert run("evaluate", tmp_path / "digits", "-n", 20) == 0
     said = capsys.readouterr().out
-    assert "the training digits: none is held out, and mnist is not here" in said
+    assert "the training data: none is held out, and mnist is not here" in said
     assert "in units of a clipped critic" in said
     assert re.search(r"digit score +- +-  needs -n 128 or more", said)
 
@@ -660,7 +680,7 @@ def test_doctor_finds_a_machine_that_trains_well(capsys):
     report = json.loads(capsys.readouterr().out)
     found = {finding["name"]: finding for finding in report["findings"]}
     assert report["ok"]
-    assert {"wganlab", "python", "torch", "POT", *(name for name, _, _ in doctor.CHECKS)} <= set(found)
+    assert {"wganlab", "python", "torch", "POT"} | {name for name, _, _ in doctor.CHECKS} == set(found)
     assert found["torch"]["found"] == torch.__version__
     assert "digits: ok, 5000 pictures" in found["data"]["found"]
     assert "gap" in found["transport"]["found"]
@@ -684,20 +704,12 @@ def test_doctor_says_what_is_ill(capsys, monkeypatch, tmp_path):
 
 
 def test_doctor_sees_a_wrong_gradient_and_a_wrong_plan(monkeypatch):
-    from wganlab import fast, transport
+    def wrong(game):
+        return Game(game.generator, game.critic, replace(game.recipe, constraint=GradientPenalty(10.001)))
 
-    def wrong(step):
-        def steps(x, z, eps):
-            result = step(x, z, eps)
-            with torch.no_grad():
-                next(step.__self__.critic.parameters()).add_(1e-8)
-            return result
-
-        return steps
-
-    monkeypatch.setattr(fast, "fast", wrong)
-    with pytest.raises(ArithmeticError, match="moves a weight 1.0e-08"):
-        doctor.same_update()
+    monkeypatch.setattr(engine, "fast", wrong)
+    with pytest.raises(ArithmeticError, match="the written-out gradient is .* from autograd's"):
+        doctor.same_gradient()
     emd = transport.emd
     monkeypatch.setattr(transport, "emd", lambda x, y: replace(emd(x, y), cost=2.00001))
     with pytest.raises(ArithmeticError, match="came out as 2.00001"):
@@ -707,46 +719,44 @@ def test_doctor_sees_a_wrong_gradient_and_a_wrong_plan(monkeypatch):
 # Usage and help
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["fly"],
-        ["train"],
-        ["train", ""],
-        ["train", "a\0b"],
-        ["train", "run", "--steps", "0"],
-        ["train", "run", "--steps", "1" + "0" * 30],
-        ["train", "run", "--batch", "-3"],
-        ["train", "run", "--batch", "1" + "0" * 12],
-        ["train", "run", "--recipe", "magic"],
-        ["train", "run", "--device", "tpu"],
-        ["train", "run", "--seed", "-1"],
-        ["train", "run", "--seed", str(2**63)],
-        ["train", "run", "--seed", " 1_0"],
-        ["train", "run", "--seed", "٣"],
-        ["train", "run", "--steps", "many"],
-        ["train", "run", "--threads", "1" + "0" * 9],
-        ["train", "run", "--decay", "1.5"],
-        ["train", "run", "--decay", "nan"],
-        ["train", "run", "--decay", "."],
-        ["train", "run", "--rec", "gan"],
-        ["train", "run", "--size", "3"],
-        ["sample", "run", "--count", "1" + "0" * 8],
-        ["sample", "run", "--format", "jpg"],
-        ["evaluate", "run", "-n", "1"],
-        ["evaluate", "run", "-n", "10001"],
-        ["audit"],
-        ["doctor", "me"],
-        ["train", "run", "--recipe", "two\nlines"],
-    ],
-)
+OUT_OF_RANGE = """\
+fly
+train
+train run --steps 0
+train run --steps 1000000000000000000000000000000
+train run --steps many
+train run --batch -3
+train run --batch 1000000000000
+train run --recipe magic
+train run --device tpu
+train run --seed -1
+train run --seed 9223372036854775808
+train run --seed ٣
+train run --threads 1000000000
+train run --decay 1.5
+train run --decay nan
+train run --decay .
+train run --rec gan
+train run --size 3
+sample run --count 100000000
+sample run --format jpg
+evaluate run -n 1
+evaluate run -n 10001
+audit
+doctor me"""
+ODD = [
+    [],
+    ["train", ""],
+    ["train", "a\0b"],
+    ["train", "run", "--seed", " 1_0"],
+    ["train", "run", "--recipe", "two\nlines"],
+]
+
+
+@pytest.mark.parametrize("arguments", [*map(str.split, OUT_OF_RANGE.splitlines()), *ODD], ids=repr)
 def test_usage_errors_exit_with_2(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as end:
-        cli.main(arguments)
-    assert end.value.code == 2
-    assert "--help" in one_line(capsys)
+    refused(capsys, 2, "--help", *arguments)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -804,6 +814,7 @@ def make_critic():
 """
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_run(tmp_path, monkeypatch, capsys):
     """As they stand, but for the number of steps; what would download is only read."""
     monkeypatch.chdir(tmp_path)
@@ -866,7 +877,7 @@ def test_checkpoint_errors_exit_with_4(tmp_path, capsys):
     assert not folder.exists()
     assert run("train", folder, "--steps", 1, *RING) == 0
     refused(capsys, 4, "exists. Add --resume", "train", folder, "--steps", 1, *RING)
-    with checkpoints.claim(folder):
+    with lock_folder(folder):
         refused(capsys, 4, "Another process", "train", folder, "--resume", "--steps", 2)
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
@@ -881,17 +892,26 @@ def test_checkpoint_errors_exit_with_4(tmp_path, capsys):
 
 
 def test_a_run_that_another_process_has_begun_meanwhile_is_not_overwritten(tmp_path, capsys, monkeypatch):
-    settle = train.settle
+    prepare = train.prepare
 
-    def late(options, path):
-        found = settle(options, path)
-        monkeypatch.setattr(train, "settle", settle)
+    def late(*arguments):
+        prepared = prepare(*arguments)
+        monkeypatch.setattr(train, "prepare", prepare)
         assert run("train", tmp_path, "--steps", 1, *RING) == 0
-        return found
+        return prepared
 
-    monkeypatch.setattr(train, "settle", late)
+    monkeypatch.setattr(train, "prepare", late)
     refused(capsys, 4, "exists. Add --resume", "train", tmp_path, "--seed", 1, *RING)
     assert state(tmp_path)["extra"]["seed"] == 0
+
+
+def test_a_run_that_another_process_goes_on_with_is_not_read_before_it_has_ended(
+    tmp_path, capsys, monkeypatch
+):
+    assert run("train", tmp_path, "--steps", 1, *RING) == 0
+    monkeypatch.setattr(checkpoints, "read", None)
+    with lock_folder(tmp_path):
+        refused(capsys, 4, "Another process", "train", tmp_path, "--resume", "--steps", 2)
 
 
 def test_divergence_exits_with_5_and_keeps_the_last_checkpoint(tmp_path, capsys, monkeypatch):
@@ -923,7 +943,7 @@ def test_a_restart_by_torchrun_resumes_by_itself(tmp_path, monkeypatch):
 def test_the_first_signal_is_remembered_and_handlers_are_given_back():
     names = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     before = [signal.getsignal(name) for name in names]
-    with stop.Stop() as stopping:
+    with terminal.Stop() as stopping:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopping.signal == signal.SIGTERM
         stopping.begin()
@@ -955,15 +975,16 @@ def test_a_second_signal_before_the_first_step_ends_at_once(tmp_path, monkeypatc
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError
 
-    monkeypatch.setattr(train, "real", slow)
+    monkeypatch.setattr(config.RunConfig, "load", slow)
     assert run("train", tmp_path / "run", *RING) == 143
     assert capsys.readouterr().err == ""
     assert not (tmp_path / "run").exists()
 
 
 def test_one_signal_before_the_first_step_leaves_a_checkpoint(tmp_path, monkeypatch):
-    found = train.real
-    monkeypatch.setattr(train, "real", lambda *a, **b: os.kill(os.getpid(), signal.SIGHUP) or found(*a, **b))
+    load = config.RunConfig.load
+    killed = lambda *a, **b: os.kill(os.getpid(), signal.SIGHUP) or load(*a, **b)  # noqa: E731
+    monkeypatch.setattr(config.RunConfig, "load", killed)
     assert run("train", tmp_path, *RING) == 129
     assert state(tmp_path)["game"]["step"] == 1
 
@@ -971,44 +992,28 @@ def test_one_signal_before_the_first_step_leaves_a_checkpoint(tmp_path, monkeypa
 def test_nohup_is_respected():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stop.Stop() as stopping:
+        with terminal.Stop() as stopping:
             os.kill(os.getpid(), signal.SIGHUP)
             assert stopping.signal == 0
     finally:
         signal.signal(signal.SIGHUP, before)
 
 
-def started(*words, **options):
-    command = [sys.executable, "-m", "wganlab", *map(str, words)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen(command, text=True, **pipes)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_run_between_two_steps_with_a_checkpoint(tmp_path, number, code):
+def test_a_signal_ends_the_run_between_two_steps_with_a_checkpoint(tmp_path):
     folder = tmp_path / "run"
-    process = started("train", folder, "--steps", 1_000_000, "--every", 5, *RING)
+    words = ["train", str(folder), "--steps", "1000000", "--every", "5", *RING]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-m", "wganlab", *words], text=True, **pipes)
     deadline = time.monotonic() + 120
     while not (folder / "checkpoint.wgan").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == code
-    assert err == ""
+    assert (process.returncode, err) == (130, "")
     assert f"{state(folder)['game']['step']} of 1000000" in out
 
 
 # Outputs that nobody reads
-
-
-def test_a_broken_pipe_ends_quietly(tmp_path):
-    folder = tmp_path / "run"
-    process = started("train", folder, "--steps", 3, *RING)
-    process.stdout.close()
-    process.stdout = None
-    _, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
-    assert state(folder)["game"]["step"] == 3  # the work is done and kept all the same
 
 
 def test_broken_pipes_in_process(tmp_path, monkeypatch, capsys):
@@ -1039,36 +1044,11 @@ def test_a_full_stdout_is_said(tmp_path, monkeypatch, capsys):
 
 def test_lines_in_an_encoding_that_lacks_their_characters():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    output.put("Fr\u00e9chet \udcff", stream)
+    terminal.write_line("Fr\u00e9chet \udcff", stream)
     assert stream.buffer.getvalue() == rb"Fr\xe9chet \udcff" + b"\n"
 
 
 # Several processes, and the installed command
-
-
-def test_two_ranks_write_and_speak_once(tmp_path):
-    folder = tmp_path / "run"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m"]
-    line = [
-        "wganlab",
-        "train",
-        str(folder),
-        "--steps",
-        "2",
-        "--log-every",
-        "1",
-        "--accelerate",
-        "plain",
-        *RING,
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *line], capture_output=True, text=True, timeout=300, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("2 of 2 generator updates") == 1
-    assert run("train", tmp_path / "one", "--steps", 2, "--log", 1, "--accelerate", "plain", *RING) == 0
-    assert furthest(state(folder), state(tmp_path / "one")) < 1e-3
-    for row, other in zip(rows(folder)[1:], rows(tmp_path / "one")[1:], strict=True):
-        assert [float(value) for value in row] == pytest.approx([float(value) for value in other], abs=1e-2)
 
 
 def test_torchrun_takes_none_of_our_options_for_its_own(capsys):
@@ -1084,9 +1064,12 @@ def test_torchrun_takes_none_of_our_options_for_its_own(capsys):
         assert found.training_script_args == ["train", "x", option]
 
 
-def test_the_console_script_is_installed():
+def test_the_command_helps_without_importing_torch():
+    code = "import sys; from wganlab.__main__ import main\n"
+    code += "try: main(['train', '--help'])\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\nFalse\n")
     script = shutil.which("wganlab", path=os.path.dirname(sys.executable))
-    assert script
     done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
     assert "train a generator and a critic" in done.stdout
 
@@ -1096,7 +1079,7 @@ def test_what_all_ranks_have_met_is_said_once(rank, lines, monkeypatch, capsys):
     if rank:
         monkeypatch.setenv("RANK", rank)
     assert cli.failure(InputError("a rule")) == 2
-    assert capsys.readouterr().err.count("wganlab: a rule") == lines
+    assert capsys.readouterr().err.count("a rule") == lines
 
 
 @pytest.mark.parametrize("words", [("sample", "run", "--out"), ("train",), ("evaluate", "run", "--from")])

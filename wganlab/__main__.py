@@ -5,11 +5,12 @@ Ctrl-C and SIGTERM. A failure is one line on stderr, without a traceback unless 
 """
 
 import argparse
+import importlib
 import os
 import sys
 
 from .cli.grammar import parser
-from .cli.output import complain, flush, silence
+from .cli.terminal import discard_stdout, flush_stdout, print_error
 
 __all__ = ["main", "parser"]
 
@@ -20,13 +21,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         try:
             options = parser().parse_args(arguments)
-            return run(options)
+            # A verb is imported when it is called for: PyTorch takes a second.
+            return importlib.import_module(f".cli.{options.verb}", __package__).run(options)
         finally:
-            flush()
+            flush_stdout()
     except KeyboardInterrupt as stop:
         return 128 + (stop.args[0] if stop.args and isinstance(stop.args[0], int) else 2)
     except BrokenPipeError:
-        silence()
+        discard_stdout()
         return 141  # what a shell says of a program that a broken pipe has ended
     except Exception as error:
         if options.debug:
@@ -34,43 +36,23 @@ def main(arguments: list[str] | None = None) -> int:
         return failure(error)
 
 
-def run(options: argparse.Namespace) -> int:
-    """The verb's exit code. A verb is imported when it is called for: PyTorch takes a second."""
-    match options.verb:
-        case "train":
-            from .cli.train import run as verb
-        case "sample":
-            from .cli.sample import run as verb
-        case "evaluate":
-            from .cli.evaluate import run as verb
-        case "audit":
-            from .cli.audit import run as verb
-        case _:
-            from .cli.doctor import run as verb
-    return verb(options)
-
-
 def failure(error: Exception) -> int:
     """Say in one line what went wrong, and give the exit code of its kind."""
     from .errors import CheckpointError, DataError, DivergenceError, InputError, WganlabError
 
     codes = {InputError: 2, DataError: 3, CheckpointError: 4, DivergenceError: 5, WganlabError: 1}
-    code = next((code for kind, code in codes.items() if isinstance(error, kind)), None)
-    text = str(error) if code is not None else f"unexpected {type(error).__name__}: {error}"
+    code, text = next((code for kind, code in codes.items() if isinstance(error, kind)), None), str(error)
     if code is None and out_of_memory(error):
         code, text = 2, "There is not enough memory for this. Take a smaller --batch, --size, --count or -n."
-    if speaks(error):
-        complain(text)
-    return 1 if code is None else code
+    elif code is None:
+        code, text = 1, f"unexpected {type(error).__name__}: {error}"
+    if "RANK" in os.environ:  # several processes may have met the same
+        from .engine.ranks import should_report
 
-
-def speaks(error: Exception) -> bool:
-    """Whether this process is the one of several to say what all of them may have met."""
-    if "RANK" not in os.environ:
-        return True
-    from .engine.ranks import should_report
-
-    return should_report(error)
+        if not should_report(error):
+            return code
+    print_error(text)
+    return code
 
 
 def out_of_memory(error: Exception) -> bool:

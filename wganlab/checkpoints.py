@@ -5,12 +5,21 @@ types. It is written to a new file in the same folder, flushed to the disk and t
 that at any moment the path holds either the old checkpoint or the new one; the old one stays
 beside it, in case the disk damages the new one later. It is read with ``weights_only=True``,
 which runs no code from the file.
+
+>>> import tempfile
+>>> from wganlab import networks, recipes
+>>> one, other = (Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan_gp) for _ in range(2))
+>>> with tempfile.TemporaryDirectory() as folder:
+...     save(Path(folder) / "checkpoint.wgan", one, extra={"seed": 0})
+...     load(Path(folder) / "checkpoint.wgan", other)
+{'seed': 0}
+>>> all(map(torch.equal, one.critic.parameters(), other.critic.parameters()))
+True
 """
 
+import copy
 import hashlib
 import io
-import math
-import os
 import re
 import warnings
 from pathlib import Path
@@ -19,41 +28,45 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._files import claim, room, write_atomically
+from ._files import reason, space_message, write_atomically
 from .errors import CheckpointError, DivergenceError, InputError
 from .training import Average, Game, parameters_of
 
-__all__ = ["claim", "load", "previous", "read", "save", "tensors", "write_atomically"]
+__all__ = ["load", "previous", "read", "save", "tensors"]
 
 MAGIC = b"wganlab-checkpoint 1 "
 HEADER = len(MAGIC) + 64 + 1  # the digest in hex, and a newline
-PLAIN = (Tensor, str, bytes, int, float, bool, type(None))  # besides dict, list and tuple
+PLAIN = (str, bytes, int, float, bool, type(None))  # what may stand in dict, list and tuple, besides tensors
+PARTS = ("recipe", "game", "average")  # that must agree with those of the game at hand
+ENTRIES = {"recipe": str, "threads": int, "game": dict, "average": dict | None, "extra": dict}
 
 
-def leaves(state: Any, key: str = "") -> dict[str, Any]:
+def flatten(state: Any, key: str = "") -> dict[str, Any]:
     """What nested dicts, lists and tuples hold, by its path: ``critic.0.weight``, ``betas[1]``."""
-    if isinstance(state, dict):
-        items = [(f".{k}" if isinstance(k, str) else f"[{k!r}]", v) for k, v in state.items()]
-    elif isinstance(state, list | tuple):
-        items = [(f"[{i}]", v) for i, v in enumerate(state)]
-    else:
+    if not isinstance(state, dict | list | tuple):
         return {key: state}
-    return {path: leaf for k, v in items for path, leaf in leaves(v, f"{key}{k}".removeprefix(".")).items()}
+    leaves = {}
+    for name, part in state.items() if isinstance(state, dict) else enumerate(state):
+        path = f"{key}.{name}" if isinstance(name, str) else f"{key}[{name!r}]"
+        leaves |= flatten(part, path.removeprefix("."))
+    return leaves
 
 
 def tensors(state: Any) -> dict[str, Tensor]:
-    """Every tensor in nested dicts and lists, by its path."""
-    return {key: leaf for key, leaf in leaves(state).items() if torch.is_tensor(leaf)}
+    """Every tensor in nested dicts and lists, by its path.
+
+    >>> tensors({"a": [torch.ones(2)], "b": 1})
+    {'a[0]': tensor([1., 1.])}
+    """
+    return {key: leaf for key, leaf in flatten(state).items() if torch.is_tensor(leaf)}
 
 
 def finite(leaf: Any) -> bool:
     """Whether a number or all numbers of a tensor are finite; true of what is no number."""
-    if torch.is_tensor(leaf):
-        return not leaf.is_floating_point() or bool(torch.isfinite(leaf).all())
-    return not isinstance(leaf, float) or math.isfinite(leaf)
+    return not isinstance(leaf, Tensor | float) or bool(torch.as_tensor(leaf).isfinite().all())
 
 
-def collect(game: Game, average: Average | None) -> dict[str, Any]:
+def snapshot(game: Game, average: Average | None = None) -> dict[str, Any]:
     """The state of a game and its average, and what should agree when it is loaded."""
     return {
         "recipe": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(game.recipe)),  # addresses differ between processes
@@ -64,7 +77,7 @@ def collect(game: Game, average: Average | None) -> dict[str, Any]:
     }
 
 
-def previous(path: str | os.PathLike) -> Path:
+def previous(path: str | Path) -> Path:
     """Where ``save`` keeps the checkpoint that it replaced.
 
     >>> previous("run/checkpoint.wgan").name
@@ -74,9 +87,7 @@ def previous(path: str | os.PathLike) -> Path:
     return path.parent / f"{path.stem}.previous{path.suffix}"
 
 
-def save(
-    path: str | os.PathLike, game: Game, *, average: Average | None = None, extra: dict | None = None
-) -> None:
+def save(path: str | Path, game: Game, *, average: Average | None = None, extra: dict | None = None) -> None:
     """Write ``game`` (and ``average``) to ``path``, replacing an older checkpoint in one step.
 
     The older one is kept at ``previous(path)``. ``extra`` is a dict of plain types that ``load``
@@ -84,171 +95,134 @@ def save(
     could not read back, and ``CheckpointError`` if the file cannot be written; in each case an
     older checkpoint at ``path`` stays as it was.
     """
-    path = Path(path)
-    state = collect(game, average) | {"extra": extra or {}}
-    for key, leaf in leaves(state).items():
-        if not isinstance(leaf, PLAIN) or not (torch.is_tensor(leaf) or type(leaf) in PLAIN):
+    path, state = Path(path), snapshot(game, average) | {"extra": extra or {}}
+    for key, leaf in flatten(state).items():
+        if not torch.is_tensor(leaf) and type(leaf) not in PLAIN:
+            what = f"'{key}' is a {type(leaf).__module__}.{type(leaf).__name__}"
             raise InputError(
-                f"A checkpoint holds tensors and plain Python types, but '{key}' is a "
-                f"{type(leaf).__module__}.{type(leaf).__name__}. Convert it, say by float() or str()."
+                f"Checkpoints hold tensors and plain types, but {what}. Convert it, say by float()."
             )
         if not key.startswith("extra") and not finite(leaf):
-            raise DivergenceError(
-                f"Not saved to {path}: '{key}' has NaN or infinity at step {game.step}. "
-                f"The last checkpoint is untouched."
-            )
-    buffer = io.BytesIO(bytes(HEADER))
-    buffer.seek(HEADER)
+            what = f"'{key}' has NaN or infinity at step {game.step}"
+            raise DivergenceError(f"Not saved to {path}: {what}. The last checkpoint is untouched.")
+    buffer = io.BytesIO()
     torch.save(state, buffer)
-    content = buffer.getbuffer()
-    content[:HEADER] = MAGIC + hashlib.sha256(content[HEADER:]).hexdigest().encode() + b"\n"
+    archive = buffer.getvalue()
+    content = MAGIC + hashlib.sha256(archive).hexdigest().encode() + b"\n" + archive
     try:
         write_atomically(path, content, keep=previous(path))
-    except (OSError, ValueError) as error:  # ValueError: NUL in a path
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(
-            f"Cannot write the checkpoint {path}: {reason}. {room(path, len(content))} "
-            f"A checkpoint that was there is untouched."
-        ) from error
+    except (OSError, ValueError) as error:
+        what = f"Cannot write the checkpoint {path}: {reason(error)}. {space_message(path, len(content))}"
+        raise CheckpointError(f"{what} A checkpoint that was there is untouched.") from error
 
 
-def payload_of(path: Path) -> bytes:
+def verified(path: Path) -> bytes:
     """The archive in a checkpoint, its digest checked; raises ``CheckpointError``."""
     try:
         if not path.is_file():  # a pipe would be waited for
             what = "is not a regular file" if path.exists() else "does not exist"
-            raise CheckpointError(f"Cannot load the checkpoint {path}: it {what}.")
+            raise CheckpointError(f"Cannot load {path}: it {what}.")
         with open(path, "rb") as file:
             header = file.read(HEADER)
-            known = header.startswith(MAGIC) and len(header) == HEADER
-            payload = file.read() if known else b""
+            archive = file.read() if header.startswith(MAGIC) else b""
     except (OSError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or "it does not fit into memory"
-        raise CheckpointError(f"Cannot load the checkpoint {path}: {reason}.") from error
-    version = re.match(rb"wganlab-checkpoint (\d{1,9}) [0-9a-f]{60}", header)
-    if version and int(version[1]) > 1:
-        raise CheckpointError(
-            f"{path} has format {int(version[1])}, and this wganlab reads format 1. Install a newer wganlab."
-        )
-    if not known:
-        raise CheckpointError(
-            f"{path} is not a wganlab checkpoint: it starts with {header[:20]!r}, not with {MAGIC!r}."
-        )
-    stored = header[len(MAGIC) :].decode("latin-1")
-    found = hashlib.sha256(payload).hexdigest()
-    if stored != found + "\n":
-        raise CheckpointError(
-            f"{path} is damaged: its sha256 is {found[:12]}..., and {stored[:12]!r}... was written."
-        )
-    return payload
+        raise CheckpointError(f"Cannot load {path}: {reason(error) or 'it is too large'}.") from error
+    if not header.startswith(MAGIC):
+        what = f"{path} is not a wganlab checkpoint of format 1: it starts with {header[:20]!r}"
+        raise CheckpointError(f"{what}. A newer format needs a newer wganlab.")
+    stored, found = header[len(MAGIC) :].decode("latin-1"), hashlib.sha256(archive).hexdigest()
+    if stored != f"{found}\n":
+        what = f"its sha256 is {found[:12]}..., and {stored[:12]!r}... was written"
+        raise CheckpointError(f"{path} is damaged: {what}.")
+    return archive
 
 
-def read(path: str | os.PathLike) -> dict[str, Any]:
+def read(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint, its digest checked.
 
     Raises ``CheckpointError``; where the checkpoint before it is whole, the message names that one.
     """
-    path = Path(path)
+    path, older = Path(path), previous(path)
     try:
-        payload = payload_of(path)
+        archive = verified(path)
     except CheckpointError as error:
-        older = previous(path)
+        remedy = f"The one before it, {older}, is whole: copy it to {path.name} to continue from there."
         try:
-            payload_of(older)
+            verified(older)
         except CheckpointError:
-            raise CheckpointError(f"{error} Use another checkpoint or start again.") from error
-        raise CheckpointError(
-            f"{error} The one before it, {older}, is whole: copy it to {path.name} to continue from there."
-        ) from error
+            remedy = "Use another checkpoint or start again."
+        raise CheckpointError(f"{error} {remedy}") from error
     try:
-        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(archive), map_location="cpu", weights_only=True)
     except Exception as error:  # whoever made the file decides which
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CheckpointError(f"{path} does not hold plain tensors and numbers: {reason}") from error
-    entries = {"recipe": str, "threads": int, "game": dict, "average": dict | None, "extra": dict}
-    for name, kind in entries.items():
+        said = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} does not hold plain tensors and numbers: {said}") from error
+    for name, kind in ENTRIES.items():
         if not isinstance(state, dict) or not isinstance(state.get(name, ...), kind):
-            raise CheckpointError(
-                f"{path} has no entry '{name}' of its kind. It was not written by this version."
-            )
+            raise CheckpointError(f"{path} has no entry '{name}' of its kind: this version did not write it.")
     return state
 
 
-def load(path: str | os.PathLike, game: Game, *, average: Average | None = None) -> dict[str, Any]:
+def load(path: str | Path, game: Game, *, average: Average | None = None, state: dict | None = None) -> dict:
     """Bring ``game`` (and ``average``) to the state saved at ``path``; returns its ``extra``.
 
-    The game must have the same recipe and players of the same shapes. Everything is checked
+    The game must have the same recipe and players of the same shapes. ``state`` is what ``read(path)``
+    gave, so that a file need not be read twice. Everything is checked, and tried on a copy of the game,
     before anything is changed. Raises ``CheckpointError`` for a file that is missing, damaged or
     foreign, and for one of another game; warns if the number of threads or the kind of device has
     changed, since the continued run then differs from the uninterrupted one.
     """
-    state = read(path)
-    expected = collect(game, average)
-    if state["recipe"] != expected["recipe"]:
-        raise CheckpointError(
-            f"{path} was trained by another recipe.\n  saved: {state['recipe']}\n  "
-            f"here:  {expected['recipe']}\nBuild the game with the saved one."
-        )
-    if (average is None) != (state["average"] is None):
-        have = "no average" if state["average"] is None else "an average"
-        raise CheckpointError(f"{path} has {have} of the generator's weights. Load it likewise.")
-    for name in ("generator", "critic"):
-        expected["game"][f"{name}_optimizer"] = optimizer_state(game, name, state["game"].get("step"))
-    for part in ("game", "average"):
-        check_same(path, leaves(state[part], part), leaves(expected[part], part))
+    state = read(path) if state is None else state
+    parts = {"game": game, "average": average} if average else {"game": game}
+    trial = copy.deepcopy(parts, {id(shared): shared for shared in (game.recipe, game.mean)})
+    fill_optimizers(trial["game"], state["game"].get("step"))
+    here = snapshot(**trial)
+    check_compatible(path, state, here)
+    try:
+        for name, part in trial.items():
+            part.load_state_dict(copy.deepcopy(state[name]))  # an optimizer keeps the tensors it is handed
+    except Exception as error:  # a list for a dict, or what else PyTorch refuses
+        raise CheckpointError(f"{path} does not fit: {error}") from error
     for name, unit in (("threads", " threads"), ("device", "")):
-        before, now = state.get(name, expected[name]), expected[name]
+        before, now = state.get(name, here[name]), here[name]
         if before != now:
-            warnings.warn(
-                f"{path} was made with {before}{unit} and is continued with {now}{unit}: "
-                f"the run will not be the same to the last bit.",
-                stacklevel=2,
-            )
-    game.load_state_dict(state["game"])
-    if average:
-        average.load_state_dict(state["average"])
+            what = f"{path} was made with {before}{unit} and is continued with {now}{unit}"
+            warnings.warn(f"{what}: the run will not be the same to the last bit.", stacklevel=2)
+    for name, part in parts.items():
+        part.load_state_dict(trial[name].state_dict())
     return state["extra"]
 
 
-def optimizer_state(game: Game, name: str, step: Any) -> dict[str, Any]:
-    """The state of a player's optimizer as one step of the recipe's would leave it; fresh for step 0."""
-    make_optimizer = game.recipe.optimizer
-    if name == "generator":
-        make_optimizer = game.recipe.generator_optimizer or make_optimizer
-    weights = parameters_of(getattr(game, f"{name}_optimizer"))
-    twins = [torch.zeros_like(weight, requires_grad=True) for weight in weights]
-    reference = make_optimizer(twins)
-    if step != 0:
-        for twin in twins:
-            twin.grad = torch.zeros_like(twin)
-        reference.step()
-    return reference.state_dict()
+def fill_optimizers(game: Game, step: Any) -> None:
+    """Give the optimizers states of the right shapes: none at step 0, else those after a gradient of 0."""
+    for optimizer in (game.generator_optimizer, game.critic_optimizer):
+        optimizer.state.clear()
+        for weight in parameters_of(optimizer):
+            weight.grad = torch.zeros_like(weight)
+        if step != 0:
+            optimizer.step()
 
 
-def kind(leaf: Any) -> str:
-    """What a leaf is, so that two of one kind can replace each other."""
+def check_compatible(path: str | Path, saved: dict[str, Any], here: dict[str, Any]) -> None:
+    """Raise ``CheckpointError``, which names the first key that differs, unless what is saved fits here."""
+    found, own = (flatten({part: state[part] or {} for part in PARTS}) for state in (saved, here))
+    for key in own | found:
+        ours, theirs = (signature(key, leaves.get(key, "missing")) for leaves in (own, found))
+        if not finite(found.get(key)):
+            theirs = "NaN or infinity"
+        if theirs != ours:
+            what = f"'{key}' is {theirs} in the file, and {ours} in this game"
+            raise CheckpointError(f"{path} does not fit: {what}. Build the game and its average as it was.")
+
+
+def signature(key: str, leaf: Any) -> str:
+    """What a leaf is, in words: two that have the same can replace each other."""
     if torch.is_tensor(leaf):
         return f"{tuple(leaf.shape)} {leaf.dtype}"
-    if leaf is None or isinstance(leaf, bool):
+    if isinstance(leaf, str) or ".params[" in key:
+        return str(leaf)
+    if key in ("game.step", "average.updates"):
+        return "a count" if type(leaf) is int and leaf >= 0 else repr(leaf)
+    if isinstance(leaf, bool | None):
         return "a flag"
     return "a number" if isinstance(leaf, int | float) else type(leaf).__name__
-
-
-def check_same(path, saved: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Raise ``CheckpointError`` unless both hold the same keys, shapes and kinds, all numbers finite."""
-    for key in [key for key in {**expected, **saved} if (key in saved) != (key in expected)][:1]:
-        where = "is not in this game" if key in saved else "is missing in the file"
-        raise CheckpointError(f"{path} is of another architecture: '{key}' {where}.")
-    for key, value in expected.items():
-        found = saved[key]
-        if kind(found) != kind(value):
-            raise CheckpointError(
-                f"{path} is of another architecture: '{key}' is {kind(found)} in the file and "
-                f"{kind(value)} here."
-            )
-        if not finite(found):
-            raise CheckpointError(f"{path} holds NaN or infinity in '{key}'.")
-        if key in ("game.step", "average.updates") and not (isinstance(found, int) and found >= 0):
-            raise CheckpointError(f"{path}: '{key}' is {found!r}, and must be a whole number >= 0.")
-        if ".params[" in key and found != value:
-            raise CheckpointError(f"{path}: '{key}' is {found!r}, and must be {value!r}.")

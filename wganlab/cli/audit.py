@@ -6,7 +6,7 @@ import json
 from ..errors import InputError
 from ..mistakes import audit
 from .loading import loaded, loaded_critic
-from .output import complain, say
+from .terminal import print_error, print_result
 
 
 def run(options: argparse.Namespace) -> int:
@@ -16,21 +16,18 @@ def run(options: argparse.Namespace) -> int:
         try:
             with loaded(place) as function, loaded_critic(options.critic) as critic:
                 report = audit(function, critic=critic)
-        except InputError as error:
-            complain(f"{place}: {error}")
-            reports[place], code = {"error": str(error)}, 2
-            continue
         except (Exception, GeneratorExit) as error:  # one file must not end the audit of the others
-            if options.debug:
+            foreseen = isinstance(error, InputError)
+            if options.debug and not foreseen:
                 raise
-            said = f"it cannot be judged ({type(error).__name__})"
-            complain(f"{place}: {said}")
+            said = str(error) if foreseen else f"it cannot be judged ({type(error).__name__})"
+            print_error(f"{place}: {said}")
             reports[place], code = {"error": said}, 2
             continue
         code = code or (0 if report.ok else 6)
         reports[place] = report.as_dict()
         if not options.json:
-            say(str(report) if len(options.places) == 1 else f"{place}: {report.headline()}")
+            print_result(str(report) if len(options.places) == 1 else f"{place}: {report.headline()}")
     if options.json:
-        say(json.dumps(reports, indent=1))
+        print_result(json.dumps(reports, indent=1))
     return code

@@ -9,15 +9,14 @@ import platform
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .output import hush, say
-
-PACKAGES = {"torch": "torch", "numpy": "numpy", "scipy": "scipy", "POT": "ot", "matplotlib": "matplotlib"}
+from .. import __version__
+from .terminal import print_result, quiet_matplotlib
 
 
 class Finding(NamedTuple):
@@ -31,37 +30,18 @@ class Finding(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """The exit code: 0 if all that is required works, else 1."""
-    hush()
-    findings = [*packages(), *(tried(name, look, required) for name, look, required in CHECKS)]
-    well = all(finding.ok for finding in findings if finding.required)
+    quiet_matplotlib()
+    findings = [tried(*check) for check in CHECKS]
+    lacking = ", ".join(finding.name for finding in findings if finding.required and not finding.ok)
     if options.json:
-        say(json.dumps({"ok": well, "findings": [finding._asdict() for finding in findings]}, indent=1))
-        return 0 if well else 1
+        report = {"ok": not lacking, "findings": [finding._asdict() for finding in findings]}
+        print_result(json.dumps(report, indent=1))
+        return int(bool(lacking))
     for finding in findings:
         mark = "ok" if finding.ok else "FAILED" if finding.required else "-"
-        say(f"{mark:7}{finding.name:14}{finding.found}")
-    lacking = ", ".join(finding.name for finding in findings if finding.required and not finding.ok)
-    say("All that is required works." if well else f"Not well: {lacking}. Mend that first.")
-    return 0 if well else 1
-
-
-def packages() -> list[Finding]:
-    """wganlab, Python and the packages it needs, each imported."""
-    from .. import __version__
-
-    findings = [
-        Finding("wganlab", True, f"{__version__} in {Path(__file__).parent.parent}", True),
-        Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], True),
-    ]
-    for name, module in (PACKAGES | {"tqdm": "tqdm"}).items():
-        findings.append(tried(name, lambda name=name, module=module: imported(name, module), True))
-    return findings
-
-
-def imported(name: str, module: str) -> str:
-    """The version of a package that can be imported."""
-    importlib.import_module(module)
-    return metadata.version(name)
+        print_result(f"{mark:7}{finding.name:14}{finding.found}")
+    print_result(f"Not well: {lacking}. Mend that first." if lacking else "All that is required works.")
+    return int(bool(lacking))
 
 
 def tried(name: str, look: Callable[[], str], required: bool) -> Finding:
@@ -72,46 +52,26 @@ def tried(name: str, look: Callable[[], str], required: bool) -> Finding:
         return Finding(name, False, " ".join(f"{type(error).__name__}: {error}".split()), required)
 
 
-def describe() -> dict[str, Any]:
-    """What this machine offers, in plain types: versions, threads, compiler, CUDA devices."""
-    import torch
+def here() -> str:
+    """The version of wganlab, and where it is."""
+    return f"{__version__} in {Path(__file__).parent.parent}"
 
-    from ..engine.compiled import compiler
-    from ..engine.cost import cores
 
-    devices = [
-        {
-            "name": (found := torch.cuda.get_device_properties(k)).name,
-            "memory_gib": round(found.total_memory / 2**30, 1),
-            "capability": f"{found.major}.{found.minor}",
-        }
-        for k in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
-    ]
-    distributed = torch.distributed.is_available()
-    return {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "cores": cores(),
-        "threads": torch.get_num_threads(),
-        "compiler": compiler(),
-        "cuda": devices,
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
-        "distributed": [
-            name
-            for name in ("gloo", "nccl", "mpi")
-            if distributed and getattr(torch.distributed, f"is_{name}_available")()
-        ],
-    }
+def package(name: str, module: str) -> str:
+    """The version of a package that can be imported."""
+    importlib.import_module(module)
+    return metadata.version(name)
 
 
 def devices() -> str:
     """The device that training will use, and all GPUs."""
-    found = describe()
-    gpus = [f"{gpu['name']}, {gpu['memory_gib']} GiB" for gpu in found["cuda"]]
-    return f"{'; '.join(gpus) or 'no CUDA device: training uses the CPU'} ({found['system']}, {found['cpu']})"
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus = [torch.cuda.get_device_properties(k) for k in range(count)]
+    named = "; ".join(f"{gpu.name}, {gpu.total_memory / 2**30:.1f} GiB" for gpu in gpus)
+    machine = f"{platform.system()} {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{named or 'no CUDA device: training uses the CPU'} ({machine})"
 
 
 def threads() -> str:
@@ -163,10 +123,14 @@ def compiler() -> str:
 
 def distributed() -> str:
     """How several processes would meet, and who starts them."""
+    from torch import distributed
+
+    kinds = ("gloo", "nccl", "mpi") if distributed.is_available() else ()
+    backends = ", ".join(kind for kind in kinds if getattr(distributed, f"is_{kind}_available")())
     here = Path(sys.executable).with_name("torchrun")
-    torchrun = str(here) if here.exists() else shutil.which("torchrun")
-    backends = ", ".join(describe()["distributed"]) or "no backend"
-    return f"{backends}; torchrun: {torchrun or 'none, use python -m torch.distributed.run'}"
+    torchrun = here if here.exists() else shutil.which("torchrun")
+    found = f"torchrun: {torchrun or 'none, use python -m torch.distributed.run'}"
+    return f"{backends or 'no backend'}; {found}"
 
 
 def language() -> str:
@@ -174,26 +138,19 @@ def language() -> str:
     return f"{locale.getpreferredencoding(False)}, stdout {getattr(sys.stdout, 'encoding', None)}"
 
 
-def same_update() -> str:
-    """One WGAN-GP update of a critic, written out and by autograd, in float64; raises unless they agree."""
-    import torch
-
+def same_gradient() -> str:
+    """WGAN-GP's gradient for a critic, written out and by autograd, in float64; raises unless they agree."""
     from .. import networks, recipes, sampling
     from ..engine import fast
-    from ..training import Game, identity
+    from ..training import Game
 
-    began, weights = time.monotonic(), []
-    batch = sampling.Draw(sampling.ring(), sampling.normal(2), 64)(0, 0)
-    for speed in (identity, fast):
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
-            game = Game(networks.mlp(2, 2).double(), networks.mlp(2, 1).double(), recipes.wgan_gp)
-        speed(game).critic_step(*(part.double() for part in batch))
-        weights.append(torch.cat([weight.detach().flatten() for weight in game.critic.parameters()]))
-    off = (weights[0] - weights[1]).abs().max().item()
+    game = Game(networks.mlp(2, 2).double(), networks.mlp(2, 1).double(), recipes.wgan_gp)
+    batch = [part.double() for part in sampling.Draw(sampling.ring(), sampling.normal(2), 64)(0, 0)]
+    pairs = zip(*(played.critic_gradient(*batch)[2] for played in (game, fast(game))), strict=True)
+    off = max((plain - quick).abs().max().item() for plain, quick in pairs)
     if not off <= 1e-9:
-        raise ArithmeticError(f"the written-out gradient moves a weight {off:.1e} from where autograd does")
-    return f"fast and plain agree to {off:.0e} ({time.monotonic() - began:.1f} s)"
+        raise ArithmeticError(f"the written-out gradient is {off:.1e} from autograd's")
+    return f"fast and plain agree to {off:.0e}"
 
 
 def exact_plan() -> str:
@@ -209,7 +166,12 @@ def exact_plan() -> str:
     return f"W1 = {found.distance:.9g}, as it must be, duality gap {found.gap:.0e}"
 
 
-CHECKS: list[tuple[str, Callable[[], Any], bool]] = [
+PACKAGES = (("torch", "torch"), ("numpy", "numpy"), ("scipy", "scipy"), ("POT", "ot"))
+PACKAGES += (("matplotlib", "matplotlib"), ("tqdm", "tqdm"))
+CHECKS: list[tuple[str, Callable[[], str], bool]] = [
+    ("wganlab", here, True),
+    ("python", platform.python_version, True),
+    *((name, partial(package, name, module), True) for name, module in PACKAGES),
     ("device", devices, True),
     ("threads", threads, True),
     ("memory", memory, False),
@@ -218,6 +180,6 @@ CHECKS: list[tuple[str, Callable[[], Any], bool]] = [
     ("compiler", compiler, False),
     ("distributed", distributed, False),
     ("locale", language, False),
-    ("training", same_update, True),
+    ("training", same_gradient, True),
     ("transport", exact_plan, True),
 ]

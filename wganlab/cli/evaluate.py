@@ -2,22 +2,24 @@
 
 import argparse
 import json
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .. import data, metrics, objectives
+from .. import metrics, objectives
 from ..constraints import GradientPenalty, WeightClipping
 from ..errors import DataError, InputError
+from ..sampling import Sampler
 from ..training import Game
-from .about import opened
-from .output import say
-from .sample import drawn
-from .setups import SETUPS, described, real
+from .config import RunConfig, fingerprint, load_run
+from .sample import generate
+from .terminal import print_result
 
-NEAR = 0.2  # a point so close to a centre belongs to its mode; the centres are more than 0.7 apart
+MODE_RADIUS = 0.2  # a point so close to a centre belongs to its mode; the centres are more than 0.7 apart
+LEAST_ROWS = 128  # for the covariance of 64 features of a picture
 
 
 class Measure(NamedTuple):
@@ -39,23 +41,21 @@ class Samples(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """The exit code."""
-    about, game, average = opened(options.folder)
-    if options.source:
-        about["from"] = str(options.source.absolute())
-    n, seed = options.n, options.seed
-    real_rows, other, held_out = reals(about, n, seed)
-    fake = drawn(average.player, SETUPS[about["data"]].latent, n, stream(seed, 2))
-    found = measures(about["data"], game, Samples(real_rows, other, fake))
+    config, game, average = load_run(options.folder)
+    config, n, seed = replace(config, source=options.source or config.source), options.n, options.seed
+    data, words = held_out(config)
+    fake = generate(average.player, config.dataset.latent, n, stream(seed, 2))
+    found = measures(config, game, Samples(*real_samples(data, words, n, seed), fake))
     report = {
         "folder": str(options.folder),
         "step": game.step,
-        **{name: about[name] for name in ("data", "recipe", "players")},
+        **{name: getattr(config, name) for name in ("data", "recipe", "players")},
         "n": n,
         "seed": seed,
-        "real": held_out,
+        "real": words,
         "measures": [measure._asdict() for measure in found],
     }
-    say(json.dumps(report, indent=1) if options.json else table(report, found))
+    print_result(json.dumps(report, indent=1) if options.json else table(report))
     return 0
 
 
@@ -65,53 +65,42 @@ def stream(seed: int, key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(word))
 
 
-def reals(about: dict[str, Any], n: int, seed: int) -> tuple[Tensor, Tensor, str]:
-    """Two real samples of n rows, and in words where they come from."""
-    pool, words = held_out(about)
-    if not torch.is_tensor(pool):
-        return pool(n, stream(seed, 0)), pool(n, stream(seed, 1)), words
-    if len(pool) < 2 * n:
-        raise InputError(
-            f"evaluate needs 2 n real rows, so {2 * n}, and there are {len(pool)} ({words}). Take -n "
-            f"{len(pool) // 2} at most."
-        )
-    rows = torch.randperm(len(pool), generator=stream(seed, 0))
-    return pool[rows[:n]], pool[rows[n : 2 * n]], words
-
-
-def held_out(about: dict[str, Any]) -> tuple[Any, str]:
+def held_out(config: RunConfig) -> tuple[Sampler | Tensor, str]:
     """What the run has not seen, where there is such a thing, and in words what it is."""
-    match about["data"]:
-        case "mnist" | "cifar10" as kind:
-            return real(about, train=False), f"the test set of {kind}"
-        case "digits":
-            try:
-                return real(about | {"data": "mnist"}, train=False), "the test set of mnist"
-            except DataError:
-                return data.digits().x, "the training digits: none is held out, and mnist is not here"
-        case "images":
-            pool = real(about)
-            same = described(pool)["sha256"] == about["sha256"]
-            return pool, "the training pictures: none is held out" if same else f"pictures of {about['from']}"
-        case toy:
-            return real(about), f"fresh points of {toy}"
+    other, lacking = config.dataset.tested_on, ""
+    if other:
+        try:
+            return replace(config, data=other).load(train=False), f"the test set of {other}"
+        except DataError:
+            if other == config.data:
+                raise
+            lacking = f", and {other} is not here"
+    data = config.load()
+    if not torch.is_tensor(data):
+        return data, f"fresh points of {config.data}"
+    seen = fingerprint(data)["sha256"] == config.sha256
+    return data, f"the training data: none is held out{lacking}" if seen else f"pictures of {config.source}"
 
 
-def measures(kind: str, game: Game, x: Samples) -> list[Measure]:
-    """All that can be computed for a kind of data, and for the rest the reason why not."""
+def real_samples(data: Sampler | Tensor, words: str, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Two samples of n rows, which share none; raises ``InputError`` where there are too few."""
+    if not torch.is_tensor(data):
+        return data(n, stream(seed, 0)), data(n, stream(seed, 1))
+    if len(data) < 2 * n:
+        there = f"there are {len(data)} ({words}). Take -n {len(data) // 2} at most."
+        raise InputError(f"evaluate needs 2 n real rows, so {2 * n}, and {there}")
+    rows = torch.randperm(len(data), generator=stream(seed, 0))
+    return data[rows[:n]], data[rows[n : 2 * n]]
+
+
+def measures(config: RunConfig, game: Game, x: Samples) -> list[Measure]:
+    """All that can be computed for the data, and for the rest the reason why not."""
     w1, floor = metrics.exact_w1(*x)
     found = [Measure("exact W1", w1, floor, "Euclidean"), estimate(game, x)]
-    if kind in ("ring", "grid"):
-        return found + modes(real({"data": kind, "from": None}).centres, x)
-    if kind == "swiss_roll":
-        return [*found, Measure("modes", None, None, "swiss_roll has none")]
-    name = "digit score" if kind in ("digits", "mnist") else "Frechet, 64 components"
-    if len(x.real) < 128:
-        return [*found, Measure(name, None, None, "needs -n 128 or more")]
-    if kind in ("digits", "mnist"):
-        score, floor = metrics.digit_score(x.real, x.fake), metrics.digit_score(x.real, x.other)
-        return [*found, Measure(name, score, floor, "Frechet distance on 64 features; not FID")]
-    return [*found, Measure(name, *metrics.principal_frechet(*x), "of real pixels; not FID")]
+    name = config.dataset.measure
+    if name != "modes" and len(x.real) < LEAST_ROWS:
+        return [*found, Measure(name, None, None, f"needs -n {LEAST_ROWS} or more")]
+    return found + MEASURES[name](config, x)
 
 
 @torch.no_grad()
@@ -132,25 +121,41 @@ def estimate(game: Game, x: Samples) -> Measure:
     return Measure(name, real_mean - fake, real_mean - other, note)
 
 
-def modes(centres: Tensor, x: Samples) -> list[Measure]:
+def modes(config: RunConfig, x: Samples) -> list[Measure]:
     """How many modes are met, and the share of points that meet one."""
-    fake, other = (metrics.mode_coverage(rows, centres, NEAR) for rows in (x.fake, x.other))
+    centres = getattr(config.load(), "centres", None)
+    if centres is None:
+        return [Measure("modes", None, None, f"{config.data} has none")]
+    fake, other = (metrics.mode_coverage(rows, centres, MODE_RADIUS) for rows in (x.fake, x.other))
     return [
         Measure("modes met", fake.modes, other.modes, f"of {len(centres)}"),
-        Measure("share near a mode", fake.share, other.share, f"within {NEAR}"),
+        Measure("share near a mode", fake.share, other.share, f"within {MODE_RADIUS}"),
     ]
 
 
-def table(report: dict[str, Any], found: list[Measure]) -> str:
+def digit_score(config: RunConfig, x: Samples) -> list[Measure]:
+    """The distance of digits by the features of a network that reads them."""
+    value, floor = (metrics.digit_score(x.real, rows) for rows in (x.fake, x.other))
+    return [Measure(config.dataset.measure, value, floor, "Frechet distance on 64 features; not FID")]
+
+
+def frechet(config: RunConfig, x: Samples) -> list[Measure]:
+    """The distance of pictures by their principal components."""
+    return [Measure(config.dataset.measure, *metrics.principal_frechet(*x), "of real pixels; not FID")]
+
+
+MEASURES = {"modes": modes, "digit score": digit_score, "Frechet, 64 components": frechet}
+
+
+def table(report: dict[str, Any]) -> str:
     """The report as text."""
-    said = [
-        f"{report['folder']}: {report['step']} generator updates, data {report['data']}, "
-        f"recipe {report['recipe']}",
-        f"{report['n']} generated, twice {report['n']} real ({report['real']}), seed {report['seed']}",
+    lines = [
+        "{folder}: {step} generator updates, data {data}, recipe {recipe}".format(**report),
+        "{n} generated, twice {n} real ({real}), seed {seed}".format(**report),
         "",
         f"{'':24}{'generated':>12}{'floor':>12}",
     ]
-    for name, value, floor, note in found:
-        numbers = ["-" if number is None else f"{number:.4g}" for number in (value, floor)]
-        said.append(f"{name:24}{numbers[0]:>12}{numbers[1]:>12}  {note}")
-    return "\n".join([*said, "", "floor: the same between two real samples"])
+    for measure in report["measures"]:
+        numbers = ["-" if measure[k] is None else f"{measure[k]:.4g}" for k in ("value", "floor")]
+        lines.append("{name:24}{0:>12}{1:>12}  {note}".format(*numbers, **measure))
+    return "\n".join([*lines, "", "floor: the same between two real samples"])

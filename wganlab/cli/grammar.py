@@ -1,6 +1,7 @@
-"""The command line's grammar, and the help that teaches it."""
+"""The command line's grammar. The docstring of a verb's arguments is the help that teaches the verb."""
 
 import argparse
+import inspect
 import os
 import re
 from collections.abc import Callable
@@ -8,10 +9,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from .. import __version__
-from .output import complain
+from .datasets import DATASETS, takers, usual
+from .terminal import print_error
 
-TOYS = ("ring", "grid", "swiss_roll")
-DATA = ("digits", "mnist", "cifar10", "images", *TOYS)
 PLAYERS = ("mixed", "mlp", "dcgan", "resnet")
 RECIPES = (
     *("gan", "dcgan", "wgan", "wgan_gp", "wgan_lp", "sn_gan"),
@@ -23,81 +23,14 @@ exit codes:
   129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM (train saves a checkpoint first)
   1 several processes that lost each other, or what nobody foresaw"""
 
-TOP = f"""\
-start here:
-  wganlab doctor
-  wganlab train runs/ring --data ring --steps 500
-  wganlab sample runs/ring
-  wganlab evaluate runs/ring
-
-'wganlab VERB --help' explains a verb, with examples.
-
-{CODES}"""
-
-TRAIN = f"""\
-examples:
-  wganlab train runs/ring --data ring --steps 500
-  wganlab train runs/digits --steps 3000 --decay 0.4
-  wganlab train runs/digits --resume
-  wganlab train runs/mnist --data mnist --download
-  wganlab train runs/cifar --data cifar10 --players resnet --steps 100000 --decay 1
-  wganlab train runs/mine --data images --from my/pictures --size 64
-  torchrun --nproc-per-node 2 -m wganlab train runs/two --data ring
-
-The folder gets checkpoint.wgan, which holds all that the run needs to continue, and log.csv. Ctrl-C ends the
-run after the step in progress, with a checkpoint. A run that was stopped and resumed ends in the same weights
-as one that was not, on the same machine. With --resume, options that decide the numbers may be left out: the
-run goes on with those that it began with; one that differs is refused.
-
-{CODES}"""
-
-SAMPLE = f"""\
-examples:
-  wganlab sample runs/ring
-  wganlab sample runs/digits --count 100 --seed 1 --out sheet.png
-  wganlab sample runs/digits --count 5000 --format npy
-
-A .npy file holds float32 (count, ...): points, or pictures (count, channels, height, width) in [-1, 1].
-
-{CODES}"""
-
-EVALUATE = f"""\
-examples:
-  wganlab evaluate runs/ring
-  wganlab evaluate runs/ring -n 1000 --seed 1 --json
-
-Each number stands beside its floor: the same between two real samples. Only a number well above its floor
-tells that something is wrong. What cannot be computed is said.
-
-{CODES}"""
-
-AUDIT = f"""\
-examples:
-  wganlab audit mine.py:gradient_penalty
-  wganlab audit ada.py:penalty bo.py:penalty --json
-  wganlab audit mine.py:gradient_penalty --critic mine.py:make_critic
-
-The function takes (critic, x, x_fake) and returns the penalty. Each file is run once, as an import does:
-audit only files that you would run. With several files the code is 2 if one could not be judged, else 6 or 0.
-
-{CODES}"""
-
-DOCTOR = """\
-examples:
-  wganlab doctor
-  wganlab doctor --json
-
-exit codes: 0 if all that is required works, 1 otherwise"""
-
 
 def whole(low: int, high: int) -> Callable[[str], int]:
     """The reader of a whole number from ``low`` to ``high``."""
 
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,19}", text) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {low} to {high}, got {text[:40]!r}"
-            )
+            rule = f"must be a whole number from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"{rule}, got {text[:40]!r}")
         return int(text)
 
     return read
@@ -127,6 +60,11 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def source(text: str) -> str:
+    """Where data are, wherever a resumed run is started."""
+    return str(path(text).absolute())
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as all failures here do; options are written in full."""
 
@@ -134,126 +72,169 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        complain(f"{message}. See '{self.prog} --help'.")
+        print_error(f"{message}. See '{self.prog} --help'.")
         self.exit(2)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
-    top = Parser(
-        prog="wganlab",
-        description="Train Wasserstein GANs, look at what they make, and check it against exact distances.",
-        epilog=TOP,
-    )
+    """Train Wasserstein GANs, look at what they make, and check it against exact distances.
+
+    start here:
+      wganlab doctor
+      wganlab train runs/ring --data ring --steps 500
+      wganlab sample runs/ring
+      wganlab evaluate runs/ring
+
+    'wganlab VERB --help' explains a verb, with examples.
+    """
+    purpose, epilog = help_of(parser)
+    top = Parser(prog="wganlab", description=purpose, epilog=epilog)
     top.add_argument("--version", action="version", version=f"wganlab {__version__}")
     top.add_argument("--debug", action="store_true", help="show where a failure comes from")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs", required=True)
-    for name, fill, purpose, epilog in (
-        ("train", fill_train, "train a generator and a critic; keep checkpoints and a log", TRAIN),
-        ("sample", fill_sample, "draw samples from a trained generator", SAMPLE),
-        ("evaluate", fill_evaluate, "compare a generator with real data: exact W1 and its floor", EVALUATE),
-        ("audit", fill_audit, "look for known bugs in gradient penalties", AUDIT),
-        ("doctor", fill_doctor, "say what this machine has, and try that it computes right", DOCTOR),
-    ):
-        verb = verbs.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.", epilog=epilog)
+    for fill in (train, sample, evaluate, audit, doctor):
+        purpose, epilog = help_of(fill)
+        short = purpose[0].lower() + purpose[1:-1]
+        verb = verbs.add_parser(fill.__name__, help=short, description=purpose, epilog=epilog)
+        suppress = argparse.SUPPRESS  # or it would undo a --debug before the verb
         verb.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help="show where a failure comes from"
+            "--debug", action="store_true", default=suppress, help="show where a failure comes from"
         )
         fill(verb)
     return top
 
 
-def fill_train(verb: argparse.ArgumentParser) -> None:
-    """The arguments of ``train``."""
-    add = verb.add_argument
-    add("folder", type=path, metavar="FOLDER", help="where the run is kept; made if missing")
+def help_of(function: Callable) -> tuple[str, str]:
+    """What a docstring says first, and the rest with the exit codes."""
+    purpose, _, rest = inspect.getdoc(function).partition("\n\n")
+    return purpose, rest if "exit codes" in rest else f"{rest}\n\n{CODES}"
+
+
+def train(verb: argparse.ArgumentParser) -> None:
+    """Train a generator and a critic; keep checkpoints and a log.
+
+    examples:
+      wganlab train runs/ring --data ring --steps 500
+      wganlab train runs/digits --steps 3000 --decay 0.4
+      wganlab train runs/digits --resume
+      wganlab train runs/mnist --data mnist --download
+      wganlab train runs/cifar --data cifar10 --players resnet --steps 100000 --decay 1
+      wganlab train runs/mine --data images --from my/pictures --size 64
+      torchrun --nproc-per-node 2 -m wganlab train runs/two --data ring
+
+    The folder gets checkpoint.wgan, which holds all that the run needs to continue, and log.csv. Ctrl-C
+    ends the run after the step in progress, with a checkpoint. A run that was stopped and resumed ends in
+    the same weights as one that was not, on the same machine. With --resume, options that decide the
+    numbers may be left out: the run goes on with those that it began with; one that differs is refused.
+    """
+    verb.add_argument("folder", type=path, metavar="FOLDER", help="where the run is kept; made if missing")
     add = verb.add_argument_group("data").add_argument
-    add("--data", choices=DATA, help="what to learn (default: digits, which ship with wganlab)")
-    add("--from", dest="source", type=path, metavar="PATH", help="the folder of mnist, cifar10 or images")
-    add("--download", action="store_true", help="fetch mnist or cifar10 into the cache if it is not there")
-    add("--size", type=whole(4, 512), metavar="N", help="images: side in pixels (default: 64)")
-    fill_game(verb.add_argument_group("the game: these options decide the numbers").add_argument)
-    fill_course(verb.add_argument_group("the course of the run").add_argument)
-
-
-def fill_game(add: Callable) -> None:
-    """What decides a run's numbers, besides the data; ``None`` until ``about.settle`` fills it in."""
-    add("--players", choices=PLAYERS, help="default: mlp for points, mixed for 28x28, dcgan for colour")
-    usual = "wgan_gp_toy for points, wgan_gp_digits for 28x28, wgan_gp for colour, wgan_gp_resnet for resnet"
-    add("--recipe", choices=RECIPES, help=f"default: {usual}")
+    add("--data", choices=DATASETS, help="what to learn (default: digits, which ship with wganlab)")
+    add("--from", dest="source", type=source, metavar="PATH", help=f"the folder of {takers('--from')}")
     add(
-        "--batch",
-        type=whole(1, 2**20),
-        metavar="M",
-        help="rows a batch (default: 128 for points, 32 for 28x28, 64 for colour)",
+        "--download",
+        action="store_true",
+        help=f"fetch {takers('--download')} into the cache if it is not there",
     )
+    side = f"{takers('--size')}: side in pixels (default: 64)"
+    add("--size", type=whole(4, 512), metavar="N", help=side)
+
+    add = verb.add_argument_group("the game: these options decide the numbers").add_argument
+    add("--players", choices=PLAYERS, help=f"default: {usual('players')}")
+    add("--recipe", choices=RECIPES, help=f"default: {usual('recipe')}; wgan_gp_resnet for resnet")
+    add("--batch", type=whole(1, 2**20), metavar="M", help=f"rows a batch (default: {usual('batch')})")
     add("--seed", type=whole(0, 2**63 - 1), metavar="S", help="decides all randomness (default: 0)")
-    add(
-        "--decay",
-        type=fraction,
-        metavar="FRACTION",
-        help="learning rates fall to 0 over this last part of --steps (default: 0, they stay)",
-    )
+    part = "learning rates fall to 0 over this last part of --steps (default: 0, they stay)"
+    add("--decay", type=fraction, metavar="FRACTION", help=part)
     add("--precision", choices=["float32", "tf32", "bf16"], help="of matrix products (default: float32)")
     speeds = ["auto", "plain", "fast", "compile", "graph"]
     add("--accelerate", choices=speeds, help="default: auto, which is fast on a CPU and graph on a GPU")
 
-
-def fill_course(add: Callable) -> None:
-    """What decides when a run stops, what it writes and where it computes."""
+    add = verb.add_argument_group("the course of the run").add_argument
     add("--steps", type=whole(1, 10**9), metavar="N", help="generator updates in all (default: 2000)")
     add("--resume", action="store_true", help="continue the run in this folder")
     often = {"type": whole(1, 10**9), "metavar": "N"}
     add("--every", **often, default=500, help="updates between checkpoints (default: %(default)s)")
     rows = "updates between rows of log.csv (default: %(default)s); torchrun wants it in full"
     add("--log", "--log-every", **often, default=50, help=rows)
-    add(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="default: auto, a GPU if there is one",
-    )
+    devices = ["auto", "cpu", "cuda"]
+    add("--device", choices=devices, default="auto", help="default: auto, a GPU if there is one")
     by_size = "CPU threads; default: auto, by the size of the players"
     add("--threads", type=threads, default="auto", metavar="N", help=by_size)
 
 
-def fill_sample(verb: argparse.ArgumentParser) -> None:
-    """The arguments of ``sample``."""
-    verb.add_argument("folder", type=path, metavar="FOLDER", help="a folder that 'wganlab train' made")
-    verb.add_argument(
-        "--count", type=whole(1, 10**6), default=64, metavar="N", help="samples drawn (default: %(default)s)"
-    )
-    verb.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, metavar="S", help="default: %(default)s")
-    verb.add_argument(
-        "--out", type=path, metavar="FILE", help="default: samples.png or samples.npy in the folder"
-    )
-    verb.add_argument("--format", choices=["png", "npy"], help="default: npy if --out ends so, else png")
+def run_folder(verb: argparse.ArgumentParser) -> Callable:
+    """The arguments that ``sample`` and ``evaluate`` share; what adds another."""
+    add = verb.add_argument
+    add("folder", type=path, metavar="FOLDER", help="a folder that 'wganlab train' made")
+    add("--seed", type=whole(0, 2**63 - 1), default=0, metavar="S", help="default: %(default)s")
+    return add
 
 
-def fill_evaluate(verb: argparse.ArgumentParser) -> None:
-    """The arguments of ``evaluate``."""
-    verb.add_argument("folder", type=path, metavar="FOLDER", help="a folder that 'wganlab train' made")
-    verb.add_argument(
+def sample(verb: argparse.ArgumentParser) -> None:
+    """Draw samples from a trained generator.
+
+    examples:
+      wganlab sample runs/ring
+      wganlab sample runs/digits --count 100 --seed 1 --out sheet.png
+      wganlab sample runs/digits --count 5000 --format npy
+
+    A .npy file holds float32 (count, ...): points, or pictures (count, channels, height, width) in [-1, 1].
+    """
+    add = run_folder(verb)
+    count = "samples drawn (default: %(default)s)"
+    add("--count", type=whole(1, 10**6), default=64, metavar="N", help=count)
+    add("--out", type=path, metavar="FILE", help="default: samples.png or samples.npy in the folder")
+    add("--format", choices=["png", "npy"], help="default: npy if --out ends so, else png")
+
+
+def evaluate(verb: argparse.ArgumentParser) -> None:
+    """Compare a generator with real data: exact W1 and its floor.
+
+    examples:
+      wganlab evaluate runs/ring
+      wganlab evaluate runs/ring -n 1000 --seed 1 --json
+
+    Each number stands beside its floor: the same between two real samples. Only a number well above its
+    floor tells that something is wrong. What cannot be computed is said.
+    """
+    add = run_folder(verb)
+    add(
         "-n",
         type=whole(2, 10_000),
         default=500,
         metavar="N",
         help="rows of each sample (default: %(default)s)",
     )
-    verb.add_argument("--seed", type=whole(0, 2**63 - 1), default=0, metavar="S", help="default: %(default)s")
-    verb.add_argument(
-        "--from", dest="source", type=path, metavar="PATH", help="where the data are; default: as in training"
-    )
-    verb.add_argument("--json", action="store_true", help="print one JSON object")
+    where = "where the data are; default: as in training"
+    add("--from", dest="source", type=source, metavar="PATH", help=where)
+    add("--json", action="store_true", help="print one JSON object")
 
 
-def fill_audit(verb: argparse.ArgumentParser) -> None:
-    """The arguments of ``audit``."""
+def audit(verb: argparse.ArgumentParser) -> None:
+    """Look for known bugs in gradient penalties.
+
+    examples:
+      wganlab audit mine.py:gradient_penalty
+      wganlab audit ada.py:penalty bo.py:penalty --json
+      wganlab audit mine.py:gradient_penalty --critic mine.py:make_critic
+
+    The function takes (critic, x, x_fake) and returns the penalty. Each file is run once, as an import
+    does: audit only files that you would run. With several files the code is 2 if one could not be judged,
+    else 6 or 0.
+    """
     verb.add_argument("places", nargs="+", metavar="FILE.py:FUNCTION", help="(critic, x, x_fake) -> penalty")
     verb.add_argument("--critic", metavar="FILE.py:MAKE", help="a critic, or a function that makes one")
     verb.add_argument("--json", action="store_true", help="print the reports as one JSON object")
 
 
-def fill_doctor(verb: argparse.ArgumentParser) -> None:
-    """The arguments of ``doctor``."""
+def doctor(verb: argparse.ArgumentParser) -> None:
+    """Say what this machine has, and try that it computes right.
+
+    examples:
+      wganlab doctor
+      wganlab doctor --json
+
+    exit codes: 0 if all that is required works, 1 otherwise
+    """
     verb.add_argument("--json", action="store_true", help="print one JSON object")

@@ -1,14 +1,22 @@
-"""``log.csv`` in a run's folder: a curve that survives what the run survives."""
+"""What a run tells as it goes: ``log.csv``, a curve that survives what the run survives, and its progress."""
 
+import contextlib
+import csv
+import io
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from .._files import write_atomically
+from tqdm import tqdm
+
+from .._files import reason, write_atomically
 from ..errors import CheckpointError
 from ..training import Step
+from .terminal import print_progress
 
-COLUMNS = "step,seconds,critic_loss,penalty,generator_loss,estimate"
+COLUMNS = ["step", "seconds", "critic_loss", "penalty", "generator_loss", "estimate"]
+PROGRESS_SECONDS = 15.0  # between two lines of progress where there is no terminal for a bar
 
 
 class Log:
@@ -22,51 +30,78 @@ class Log:
 
     def __init__(self, path: Path, every: int, step: int, *, measures: bool):
         self.path, self.every, self.measures = path, every, measures
-        kept = self.rows(step)
-        spent = float(kept[-1].split(",")[1]) if kept else 0.0
-        try:
-            write_atomically(path, "\n".join([COLUMNS, *kept, ""]).encode())
-            self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
-        except OSError as error:
-            raise CheckpointError(f"Cannot write {path}: {error.strerror}.") from error
-        self.start = time.monotonic() - spent
+        kept = self.rows(step) if step and path.exists() else []
+        self.start = time.monotonic() - (float(kept[-1][1]) if kept else 0.0)
+        with self.failures():
+            write_atomically(path, csv_lines([COLUMNS, *kept]))
+            self.file = open(path, "ab", buffering=0)  # noqa: SIM115
 
-    def rows(self, step: int) -> list[str]:
-        """The whole rows up to a step; none for a new run."""
-        if step == 0 or not self.path.exists():
-            return []
+    def rows(self, step: int) -> list[list[str]]:
+        """The whole rows up to a step."""
         try:
-            lines = self.path.read_text(encoding="utf-8").split("\n")
-            lines.pop()  # what follows the last newline is half a row
-        except (OSError, UnicodeDecodeError) as error:
+            lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]  # the last is empty, or half a row
+            header, *rows = csv.reader(lines) if lines else [[]]
+        except (OSError, ValueError, csv.Error) as error:
             raise CheckpointError(f"Cannot read {self.path}: {error}. Move it away to go on.") from error
-        if lines[:1] != [COLUMNS]:
-            raise CheckpointError(f"{self.path} does not begin with '{COLUMNS}'. Move it away to go on.")
-        whole = [line for line in lines[1:] if line.count(",") == COLUMNS.count(",")]
-        return [line for line in whole if line.split(",")[0].isdigit() and int(line.split(",")[0]) <= step]
+        if header != COLUMNS:
+            raise CheckpointError(
+                f"{self.path} does not begin with '{','.join(COLUMNS)}'. Move it away to go on."
+            )
+        return [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= step]
 
-    def take(self, step: Step) -> None:
+    def write(self, step: Step) -> None:
         """Write a row if it is time for one."""
         if step.index % self.every:
             return
         losses = [f"{loss.item():.9g}" for loss in step[1:]]
         estimate = f"{-step.critic_loss.item():.9g}" if self.measures else ""
-        row = ",".join([str(step.index), f"{time.monotonic() - self.start:.3f}", *losses, estimate])
-        self.keep(lambda: os.write(self.file, f"{row}\n".encode()))
+        with self.failures():
+            self.file.write(
+                csv_lines([[step.index, f"{time.monotonic() - self.start:.3f}", *losses, estimate]])
+            )
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Bring the rows to the disk: before each checkpoint, so that it never knows more than the log."""
-        self.keep(lambda: os.fsync(self.file))
+        with self.failures():
+            os.fsync(self.file.fileno())
 
-    def keep(self, work) -> None:
-        """Do ``work``; raises ``CheckpointError`` where the disk refuses."""
+    @contextlib.contextmanager
+    def failures(self) -> Iterator[None]:
+        """``CheckpointError`` where the disk refuses."""
         try:
-            work()
+            yield
         except OSError as error:
-            raise CheckpointError(f"Cannot write {self.path}: {error.strerror}.") from error
+            raise CheckpointError(f"Cannot write {self.path}: {reason(error)}.") from error
 
     def __enter__(self) -> "Log":
         return self
 
     def __exit__(self, *_) -> None:
-        os.close(self.file)
+        self.file.close()
+
+
+def csv_lines(rows: list[list]) -> bytes:
+    """Rows as the lines of a file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def show_progress(steps: Iterator[Step], done: int, until: int, *, silent: bool) -> Iterator[Step]:
+    """The same steps, on a terminal with a bar, else with a line of text every ``PROGRESS_SECONDS``.
+
+    Losses are read only where they are shown, and nothing is where ``silent``.
+    """
+    began = last = time.monotonic()
+    hidden = True if silent else None  # None: where there is no terminal
+    with tqdm(total=until, initial=min(done, until), unit="step", disable=hidden) as bar:
+        for step in steps:
+            yield step
+            bar.update()
+            now = time.monotonic()
+            if not bar.disable and step.index % 50 == 0:
+                bar.set_postfix_str(f"critic loss {step.critic_loss.item():.3f}", refresh=False)
+            elif bar.disable and not silent and now - last >= PROGRESS_SECONDS:
+                speed, loss, last = (step.index - done) / (now - began), step.critic_loss.item(), now
+                said = f"step {step.index} of {until}, {speed:.3g} steps a second, critic loss {loss:.3f}"
+                print_progress(said)

@@ -2,7 +2,6 @@
 
 import argparse
 import io
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,39 +9,41 @@ from torch import Tensor, nn
 
 from .. import sampling
 from ..errors import InputError
-from .about import opened
-from .output import hush, say
-from .setups import SETUPS, real
+from .config import load_run
+from .terminal import print_result, quiet_matplotlib
 
-CHUNK = 500  # rows a batch: BatchNorm wants many, memory few
+CHUNK_ROWS = 500  # rows a batch: BatchNorm wants many, memory few
 
 
 def run(options: argparse.Namespace) -> int:
     """The exit code."""
-    hush()
-    about, game, average = opened(options.folder)
+    quiet_matplotlib()
+    config, game, average = load_run(options.folder)
     rng = torch.Generator().manual_seed(options.seed)
-    x = drawn(average.player, SETUPS[about["data"]].latent, options.count, rng)
+    x = generate(average.player, config.dataset.latent, options.count, rng)
     kind = options.format or ("npy" if options.out and options.out.suffix == ".npy" else "png")
     out = options.out or options.folder / f"samples.{kind}"
     buffer = io.BytesIO()
     if kind == "npy":
         np.save(buffer, x.numpy())
     elif x.ndim == 2:
-        draw_points(real(about)(1000, rng), x, buffer)
+        draw_points(config.load()(1000, rng), x, buffer)
     else:
-        draw_pictures(x, buffer)
-    write(out, buffer.getvalue())
-    say(f"{out}: {len(x)} samples after {game.step} generator updates")
+        draw_images(x, buffer)
+    try:
+        out.write_bytes(buffer.getvalue())
+    except OSError as error:
+        raise InputError(f"Cannot write {out}: {error.strerror}. Name another --out.") from error
+    print_result(f"{out}: {len(x)} samples after {game.step} generator updates")
     return 0
 
 
 @torch.no_grad()
-def drawn(generator: nn.Module, latent: int, n: int, rng: torch.Generator) -> Tensor:
+def generate(generator: nn.Module, latent: int, n: int, rng: torch.Generator) -> Tensor:
     """n samples (n, ...); BatchNorm uses the batch that it is given, so that is never below 250 rows."""
     prior, parts = sampling.normal(latent), []
-    for start in range(0, n, CHUNK):
-        rows = min(CHUNK, n - start)
+    for start in range(0, n, CHUNK_ROWS):
+        rows = min(CHUNK_ROWS, n - start)
         parts.append(generator(prior(max(250, rows), rng))[:rows])
     return torch.cat(parts)
 
@@ -58,7 +59,7 @@ def draw_points(real_points: Tensor, x: Tensor, file: io.BytesIO) -> None:
     figure.savefig(file, format="png")
 
 
-def draw_pictures(x: Tensor, file: io.BytesIO) -> None:
+def draw_images(x: Tensor, file: io.BytesIO) -> None:
     """Pictures (n, c, h, w) in [-1, 1] as one PNG, pixel by pixel; grey ones in black ink."""
     from matplotlib.image import imsave
 
@@ -73,11 +74,3 @@ def draw_pictures(x: Tensor, file: io.BytesIO) -> None:
         sheet[top : top + h, left : left + w] = picture
     zoom = max(1, 600 // sheet.shape[1])
     imsave(file, sheet.repeat(zoom, 0).repeat(zoom, 1), format="png")
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole; raises ``InputError`` if it cannot be."""
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}. Name another --out.") from error

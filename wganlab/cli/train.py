@@ -2,70 +2,66 @@
 
 import argparse
 import contextlib
-import time
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from .. import checkpoints, objectives, sampling
-from ..engine import chain
+from .._files import lock_folder, reason
+from ..engine import autocast, chain, compiled, fast, graphed, threads_for
 from ..engine.ranks import Ranks, join
-from ..training import Average, Game, Step, linear_decay, train
-from .about import CHECKPOINT, check_free, confirm, settle
-from .log import Log
-from .output import mention
-from .setups import SETUPS, described, real, set_up
-from .speed import accelerator, check_device, set_precision, set_threads
-from .stop import Stop, noted
+from ..errors import CheckpointError, InputError
+from ..training import Acceleration, Average, Game, identity, linear_decay, train
+from .config import CHECKPOINT, RunConfig, fingerprint, load_config, new_config, set_up
+from .log import Log, show_progress
+from .terminal import Stop, print_progress, print_warnings
 
-SILENCE = 15.0  # seconds between two lines of progress where there is no terminal for a bar
-COMPARE = 100  # turns between two comparisons of the ranks' weights
-LOOK = {"cpu": 1, "cuda": 16}  # turns between two looks at the losses, for which a GPU would be waited for
+RANK_CHECK_EVERY = 100  # turns between two comparisons of the ranks' weights
+FINITE_CHECK_EVERY = {"cpu": 1, "cuda": 16}  # turns between two looks at the losses: a GPU is waited for
 
 
 @dataclass
 class Run:
-    """A run that is set up: what it is (``about``), its state, and who takes part in it."""
+    """A run that is set up: what it is, its state, and who takes part in it."""
 
     path: Path
-    about: dict[str, Any]
+    config: RunConfig
     game: Game
     average: Average
     draw: sampling.Draw
-    accelerate: Callable
+    accelerate: Acceleration
     ranks: Ranks
     log: Log | None = None
 
     def decay(self) -> None:
         """Set the learning rates of this turn."""
-        if self.about["decay"]:
-            until = self.about["steps"]
-            linear_decay(self.game, until - max(1, round(until * self.about["decay"])), until)
+        if self.config.decay:
+            until = self.config.steps
+            linear_decay(self.game, until - max(1, round(until * self.config.decay)), until)
 
     def save(self) -> None:
         """Write the checkpoint, on the one process that writes."""
         if self.log:
-            self.log.settle()
-            checkpoints.save(self.path, self.game, average=self.average, extra=self.about)
+            self.log.flush()
+            checkpoints.save(self.path, self.game, average=self.average, extra=self.config.as_extra())
 
 
 def run(options: argparse.Namespace) -> int:
     """The exit code: 0, or 128 and the number of the signal that ended the run."""
-    check_device(options.device)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch sees no CUDA device here. Use --device cpu or auto.")
+    path = options.folder / CHECKPOINT
     with Stop() as stop, join(device=options.device) as ranks, contextlib.ExitStack() as stack:
-        one, resumed = prepare(options, ranks)
+        resumed = is_resumed(path, options.resume, ranks.restarted)
+        new = None if resumed else prepare(path, new_config(options), options, ranks)
         if ranks.writes:
-            with noted():
-                stack.enter_context(checkpoints.claim(options.folder))
-            if not resumed:  # another process may have been here since ``settle`` looked
-                check_free(one.path)
-        if resumed:
-            with noted(ranks.writes):
-                checkpoints.load(one.path, one.game, average=one.average)
+            with print_warnings():
+                stack.enter_context(lock_folder(options.folder))
+            if not resumed:  # another process may have been here since we looked
+                is_resumed(path, False, False)
+        one = new or resume(path, options, ranks)
         if ranks.writes:
             measures = one.game.recipe.objective is objectives.wasserstein
             log = Log(options.folder / "log.csv", options.log, one.game.step, measures=measures)
@@ -73,76 +69,91 @@ def run(options: argparse.Namespace) -> int:
         stop.begin()
         ended = loop(one, options.every, stop)
         if ranks.writes:
-            done = f"{one.game.step} of {one.about['steps']} generator updates"
-            mention(f"{one.path}: {done}, recipe {one.about['recipe']}, on {one.draw.device}")
+            done = f"{one.game.step} of {one.config.steps} generator updates"
+            print_progress(f"{path}: {done}, recipe {one.config.recipe}, on {ranks.device}")
     return 128 + ended if ended else 0
 
 
-def prepare(options: argparse.Namespace, ranks: Ranks) -> tuple[Run, bool]:
-    """The run at its beginning, and whether it is to be resumed; nothing is written yet."""
-    path = options.folder / CHECKPOINT
-    about, resumed = settle(options, path)
-    m, place = about["batch"], ranks.device
-    set_precision(about["precision"])
+def is_resumed(path: Path, asked: bool, restarted: bool) -> bool:
+    """Whether the run at ``path`` goes on: if asked for, or if torchrun has started anew and it had begun.
+
+    Raises ``CheckpointError`` if a run is in the way of a new one, or there is none to resume.
+    """
+    try:
+        before = [place for place in (path, checkpoints.previous(path)) if place.exists()]
+    except OSError as error:
+        raise CheckpointError(f"Cannot look for {path}: {reason(error)}. Name another folder.") from error
+    if before and not (asked or restarted):
+        raise CheckpointError(f"{before[0]} exists. Add --resume to continue it, or name another folder.")
+    if asked and not before:
+        raise CheckpointError(f"There is no {path} to resume. Leave out --resume to start a run.")
+    return bool(before)
+
+
+def resume(path: Path, options: argparse.Namespace, ranks: Ranks) -> Run:
+    """The run at ``path`` as it was saved; raises ``CheckpointError`` if it is not the one asked for."""
+    state = checkpoints.read(path)
+    config = load_config(path, state["extra"]).resumed(path, options)
+    one = prepare(path, config, options, ranks)
+    with print_warnings(ranks.writes):
+        checkpoints.load(path, one.game, average=one.average, state=state)
+    return one
+
+
+def prepare(path: Path, config: RunConfig, options: argparse.Namespace, ranks: Ranks) -> Run:
+    """A run at its beginning; nothing is written yet."""
+    m, device = config.batch, ranks.device
+    torch.set_float32_matmul_precision("high" if config.precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = config.precision == "tf32"
     torch.set_flush_denormal(True)
-    speed = accelerator(about["accelerate"], about["precision"], place)
-    game, average = set_up(about, place, mean=ranks.mean(m), share=lambda one: ranks.share_batchnorm(one, m))
-    set_threads(options.threads, game, m, place)
-    x = real(about, download=options.download)
-    confirm(path, about, described(x))
-    prior = sampling.normal(SETUPS[about["data"]].latent)
-    draw = sampling.Draw(x, prior, m, seed=about["seed"], device=place, rank=ranks.rank, world=ranks.world)
-    return Run(path, about, game, average, draw, chain(speed, ranks.average_losses), ranks), resumed
+    accelerate = chain(accelerator(config.accelerate, config.precision, device), ranks.average_losses)
+    game, average = set_up(config, ranks)
+    set_threads(options.threads, game, m, device)
+    x = config.load(download=options.download)
+    config = config.with_data(path, fingerprint(x))
+    prior = sampling.normal(config.dataset.latent)
+    draw = sampling.Draw(x, prior, m, seed=config.seed, device=device, rank=ranks.rank, world=ranks.world)
+    return Run(path, config, game, average, draw, accelerate, ranks)
+
+
+def accelerator(name: str, precision: str, device: torch.device) -> Acceleration:
+    """The acceleration of that name; raises ``InputError`` for one that cannot be."""
+    if name == "graph" and device.type != "cuda":
+        raise InputError(f"--accelerate graph needs a CUDA device, and this run is on {device}. Use fast.")
+    if name == "auto":
+        name = "graph" if device.type == "cuda" else "fast"
+    chosen = {"plain": identity, "fast": fast, "compile": compiled, "graph": graphed}[name]
+    return chain(autocast(torch.bfloat16), chosen) if precision == "bf16" else chosen
+
+
+def set_threads(asked: int | str, game: Game, m: int, device: torch.device) -> None:
+    """Let PyTorch use so many CPU threads.
+
+    ``auto`` goes by the size of the players, shares the cores among the ranks of this machine, and on a GPU
+    leaves PyTorch's own choice.
+    """
+    if asked == "auto" and device.type == "cuda":
+        return
+    if asked == "auto":
+        asked = max(1, threads_for(game, m) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    torch.set_num_threads(asked)
 
 
 def loop(one: Run, every: int, stop: Stop) -> int:
     """Algorithm 1 until the last step or a signal, whose number it returns, with what follows each step."""
-    until, look = one.about["steps"], LOOK[one.draw.device.type]
+    until, look = one.config.steps, FINITE_CHECK_EVERY[one.ranks.device.type]
     one.decay()
-    with Progress(one, until) as progress:
-        for step in train(one.game, one.draw, until, accelerate=one.accelerate, check_every=look):
-            one.average.update(one.game.generator)
-            one.decay()
-            if one.log:
-                one.log.take(step)
-            progress.show(step)
-            ended = one.ranks.agree(stop.signal)  # never written back: a signal may come in between
-            if step.index % COMPARE == 0:
-                one.ranks.check_same(one.game)
-            if step.index % every == 0 or step.index == until or ended:
-                one.save()
-            if ended:
-                return ended
+    steps = train(one.game, one.draw, until, accelerate=one.accelerate, check_every=look)
+    for step in show_progress(steps, one.game.step, until, silent=not one.ranks.writes):
+        one.average.update(one.game.generator)
+        one.decay()
+        if one.log:
+            one.log.write(step)
+        ended = one.ranks.agree(stop.signal)  # never written back: a signal may come in between
+        if step.index % RANK_CHECK_EVERY == 0:
+            one.ranks.check_same(one.game)
+        if step.index % every == 0 or step.index == until or ended:
+            one.save()
+        if ended:
+            return ended
     return stop.signal
-
-
-class Progress:
-    """A bar on a terminal, else a line of text every ``SILENCE`` seconds; nothing on ranks but the first."""
-
-    def __init__(self, one: Run, until: int):
-        self.until, self.silent, self.last = until, not one.ranks.writes, time.monotonic()
-        self.first, self.began = one.game.step, self.last
-        self.bar = tqdm(
-            total=until, initial=min(self.first, until), unit="step", disable=True if self.silent else None
-        )
-
-    def show(self, step: Step) -> None:
-        """Take note of a step; the losses are read only where they are shown."""
-        self.bar.update()
-        if not self.bar.disable:
-            if step.index % 50 == 0:
-                self.bar.set_postfix_str(f"critic loss {step.critic_loss.item():.3f}", refresh=False)
-            return
-        now = time.monotonic()
-        if self.silent or now - self.last < SILENCE:
-            return
-        self.last = now
-        rate = (step.index - self.first) / (now - self.began)
-        loss = step.critic_loss.item()
-        mention(f"step {step.index} of {self.until}, {rate:.3g} steps a second, critic loss {loss:.3f}")
-
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.bar.close()

@@ -1,0 +1,97 @@
+"""What can be learned, in one table, with what is usual for each: the only place that knows them by name.
+
+It imports nothing slow, since the help is made of it: a loader imports what it needs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A kind of data, with the usual players, recipe, rows a batch and latent dimension.
+
+    ``load(config, train, download)`` is a distribution, or all rows as a tensor (n, ...), each of ``shape``.
+    ``measure`` tells good samples from bad ones, besides distances, and ``tested_on`` names the data whose
+    published test set they are held against. ``options`` are the flags that say where the data are or of
+    what size, and ``required`` those of them that cannot be left out.
+    """
+
+    load: Callable
+    shape: tuple[int, ...]
+    players: str
+    recipe: str
+    batch: int
+    latent: int
+    measure: str
+    tested_on: str | None = None
+    options: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+
+
+def points(config, train: bool, download: bool):
+    """The distribution in the plane of that name."""
+    from .. import sampling
+
+    return getattr(sampling, config.data)()
+
+
+def digits(config, train: bool, download: bool):
+    """The digits that ship with wganlab, (5000, 1, 28, 28)."""
+    from .. import data
+
+    return data.digits().x
+
+
+def mnist(config, train: bool, download: bool):
+    """MNIST from a folder or the cache, (60000, 1, 28, 28), or its test set, (10000, ...)."""
+    from .. import data
+
+    return data.mnist(config.source, train=train, download=download).x
+
+
+def cifar10(config, train: bool, download: bool):
+    """CIFAR-10 from a folder or the cache, (50000, 3, 32, 32), or its test set, (10000, ...)."""
+    from .. import data
+
+    return data.cifar10(config.source, train=train, download=download).x
+
+
+def images(config, train: bool, download: bool):
+    """The pictures in a folder, (n, 3, size, size)."""
+    from .. import data
+
+    return data.images(config.source, size=config.size)
+
+
+FRECHET, PUBLISHED = "Frechet, 64 components", ("--from", "--download")
+SHIPPED = Dataset(digits, (1, 28, 28), "mixed", "wgan_gp_digits", 32, 64, "digit score", tested_on="mnist")
+CIFAR10 = Dataset(cifar10, (3, 32, 32), "dcgan", "wgan_gp", 64, 128, FRECHET, "cifar10", PUBLISHED)
+POINTS = Dataset(points, (2,), "mlp", "wgan_gp_toy", 128, 2, "modes")
+DATASETS = {
+    "digits": SHIPPED,
+    "mnist": replace(SHIPPED, load=mnist, options=PUBLISHED),
+    "cifar10": CIFAR10,
+    "images": Dataset(
+        images, (3, 64, 64), "dcgan", "wgan_gp", 64, 128, FRECHET, None, ("--size", "--from"), ("--from",)
+    ),
+    **dict.fromkeys(("ring", "grid", "swiss_roll"), POINTS),
+}
+
+
+def listed(names: list[str], last: str) -> str:
+    """Names as a sentence has them: ``a, b and c``."""
+    return f" {last} ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+
+
+def takers(option: str) -> str:
+    """The data for which an option is: ``mnist, cifar10 or images``."""
+    return listed([name for name, dataset in DATASETS.items() if option in dataset.options], "or")
+
+
+def usual(what: str) -> str:
+    """A default, by the data: ``32 for digits and mnist, 64 for cifar10 and images, ...``."""
+    names: dict[str, list[str]] = {}
+    for name, dataset in DATASETS.items():
+        names.setdefault(getattr(dataset, what), []).append(name)
+    return ", ".join(f"{value} for {listed(those, 'and')}" for value, those in names.items())
