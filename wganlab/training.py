@@ -119,8 +119,8 @@ def critic_gradient(
     """WGAN line 5, WGAN-GP lines 6-8: the critic's loss, its penalty, and the gradient of their sum.
 
     x and x_fake are batches (m, ...), eps is (m,); the losses have shape (), and the gradient has one tensor
-    for each of the ``weights``, by default all that are trainable. No weight moves. Raises ``InputError`` if the critic does not give one score a
-    row, and what the recipe's constraint raises.
+    for each of the ``weights``, by default all that are trainable. No weight moves. Raises ``InputError`` if
+    the critic does not give one score a row, and what the recipe's constraint raises.
 
     >>> from wganlab import recipes
     >>> critic = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Flatten(0))
