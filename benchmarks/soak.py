@@ -26,8 +26,8 @@ import faults
 from test_faults import ROWS
 
 from wganlab import checkpoints, data, networks, recipes, sampling
-from wganlab.errors import CheckpointError
 from wganlab.engine import fast
+from wganlab.errors import CheckpointError
 from wganlab.training import Average, Game, train
 
 ROOT = Path(__file__).parents[1]
