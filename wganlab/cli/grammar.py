@@ -96,10 +96,8 @@ def parser() -> argparse.ArgumentParser:
         purpose, epilog = help_of(fill)
         short = purpose[0].lower() + purpose[1:-1]
         verb = verbs.add_parser(fill.__name__, help=short, description=purpose, epilog=epilog)
-        suppress = argparse.SUPPRESS  # or it would undo a --debug before the verb
-        verb.add_argument(
-            "--debug", action="store_true", default=suppress, help="show where a failure comes from"
-        )
+        again = {"action": "store_true", "default": argparse.SUPPRESS}  # or it undoes one before the verb
+        verb.add_argument("--debug", **again, help="show where a failure comes from")
         fill(verb)
     return top
 
@@ -131,11 +129,8 @@ def train(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument_group("data").add_argument
     add("--data", choices=DATASETS, help="what to learn (default: digits, which ship with wganlab)")
     add("--from", dest="source", type=source, metavar="PATH", help=f"the folder of {takers('--from')}")
-    add(
-        "--download",
-        action="store_true",
-        help=f"fetch {takers('--download')} into the cache if it is not there",
-    )
+    fetch = f"fetch {takers('--download')} into the cache if it is not there"
+    add("--download", action="store_true", help=fetch)
     side = f"{takers('--size')}: side in pixels (default: 64)"
     add("--size", type=whole(4, 512), metavar="N", help=side)
     game_options(verb.add_argument_group("the game: these options decide the numbers").add_argument)
@@ -201,13 +196,8 @@ def evaluate(verb: argparse.ArgumentParser) -> None:
     floor tells that something is wrong. What cannot be computed is said.
     """
     add = run_folder(verb)
-    add(
-        "-n",
-        type=whole(2, 10_000),
-        default=500,
-        metavar="N",
-        help="rows of each sample (default: %(default)s)",
-    )
+    rows = "rows of each sample (default: %(default)s)"
+    add("-n", type=whole(2, 10_000), default=500, metavar="N", help=rows)
     where = "where the data are; default: as in training"
     add("--from", dest="source", type=source, metavar="PATH", help=where)
     add("--json", action="store_true", help="print one JSON object")
