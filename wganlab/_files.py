@@ -111,9 +111,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
             said = f"Another process ({file.read().strip() or 'just started'}) trains in {folder}."
             raise CheckpointError(f"{said} Wait for its end, or name another folder.") from error
         except OSError as error:
-            said = (
-                f"{folder} cannot be locked ({error.strerror}), so a second run in it would not be noticed."
-            )
+            said = f"{folder} cannot be locked ({error.strerror}): a second run in it would not be noticed."
             warnings.warn(said, stacklevel=3)
         remove_stale(folder)
         yield

@@ -99,9 +99,7 @@ def save(path: str | Path, game: Game, *, average: Average | None = None, extra:
     for key, leaf in flatten(state).items():
         if not torch.is_tensor(leaf) and type(leaf) not in PLAIN:
             what = f"'{key}' is a {type(leaf).__module__}.{type(leaf).__name__}"
-            raise InputError(
-                f"Checkpoints hold tensors and plain types, but {what}. Convert it, say by float()."
-            )
+            raise InputError(f"Checkpoints hold tensors and plain types, but {what}. Convert it by float().")
         if not key.startswith("extra") and not finite(leaf):
             what = f"'{key}' has NaN or infinity at step {game.step}"
             raise DivergenceError(f"Not saved to {path}: {what}. The last checkpoint is untouched.")

@@ -87,11 +87,8 @@ def new_config(options: argparse.Namespace) -> RunConfig:
     """A new run: what the options say, and for the rest what is usual for the data."""
     name = options.data or "digits"
     data = DATASETS[name]
-    for flag, value in (
-        ("--size", options.size),
-        ("--from", options.source),
-        ("--download", options.download),
-    ):
+    given = {"--size": options.size, "--from": options.source, "--download": options.download}
+    for flag, value in given.items():
         if value and flag not in data.options:
             raise InputError(f"{flag} is for --data {takers(flag)}, not for {name}. Leave it out.")
         if not value and flag in data.required:
@@ -101,8 +98,8 @@ def new_config(options: argparse.Namespace) -> RunConfig:
         usual["size"] = options.size or data.shape[-1]
         usual["shape"] = [data.shape[0], usual["size"], usual["size"]]
     usual["recipe"] = "wgan_gp_resnet" if options.players == "resnet" else data.recipe
-    given = {name: getattr(options, name) for name in (*DECISIVE, "source", "steps")}
-    return RunConfig(**usual | {name: value for name, value in given.items() if value is not None})
+    asked = {name: getattr(options, name) for name in (*DECISIVE, "source", "steps")}
+    return RunConfig(**usual | {name: value for name, value in asked.items() if value is not None})
 
 
 def check_same(path: Path, what: str, saved: Any, now: Any, remedy: str) -> None:
@@ -152,9 +149,8 @@ def set_up(config: RunConfig, ranks: Ranks) -> tuple[Game, Average]:
     generator, critic = players(config.players, tuple(config.shape), config.dataset.latent)
     if config.recipe == "sn_gan":  # its constraint is in the critic's layers
         critic = networks.spectral(critic)
-    generator, critic = (
-        ranks.share_batchnorm(one.to(ranks.device), config.batch) for one in (generator, critic)
-    )
+    pair = (generator.to(ranks.device), critic.to(ranks.device))
+    generator, critic = (ranks.share_batchnorm(player, config.batch) for player in pair)
     game = Game(generator, critic, getattr(recipes, config.recipe), mean=ranks.mean(config.batch))
     return game, Average(game.generator)
 

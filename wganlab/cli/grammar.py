@@ -96,10 +96,8 @@ def parser() -> argparse.ArgumentParser:
         purpose, epilog = help_of(fill)
         short = purpose[0].lower() + purpose[1:-1]
         verb = verbs.add_parser(fill.__name__, help=short, description=purpose, epilog=epilog)
-        suppress = argparse.SUPPRESS  # or it would undo a --debug before the verb
-        verb.add_argument(
-            "--debug", action="store_true", default=suppress, help="show where a failure comes from"
-        )
+        again = {"action": "store_true", "default": argparse.SUPPRESS}  # or it undoes one before the verb
+        verb.add_argument("--debug", **again, help="show where a failure comes from")
         fill(verb)
     return top
 
@@ -131,25 +129,11 @@ def train(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument_group("data").add_argument
     add("--data", choices=DATASETS, help="what to learn (default: digits, which ship with wganlab)")
     add("--from", dest="source", type=source, metavar="PATH", help=f"the folder of {takers('--from')}")
-    add(
-        "--download",
-        action="store_true",
-        help=f"fetch {takers('--download')} into the cache if it is not there",
-    )
+    fetch = f"fetch {takers('--download')} into the cache if it is not there"
+    add("--download", action="store_true", help=fetch)
     side = f"{takers('--size')}: side in pixels (default: 64)"
     add("--size", type=whole(4, 512), metavar="N", help=side)
-
-    add = verb.add_argument_group("the game: these options decide the numbers").add_argument
-    add("--players", choices=PLAYERS, help=f"default: {usual('players')}")
-    add("--recipe", choices=RECIPES, help=f"default: {usual('recipe')}; wgan_gp_resnet for resnet")
-    add("--batch", type=whole(1, 2**20), metavar="M", help=f"rows a batch (default: {usual('batch')})")
-    add("--seed", type=whole(0, 2**63 - 1), metavar="S", help="decides all randomness (default: 0)")
-    part = "learning rates fall to 0 over this last part of --steps (default: 0, they stay)"
-    add("--decay", type=fraction, metavar="FRACTION", help=part)
-    add("--precision", choices=["float32", "tf32", "bf16"], help="of matrix products (default: float32)")
-    speeds = ["auto", "plain", "fast", "compile", "graph"]
-    add("--accelerate", choices=speeds, help="default: auto, which is fast on a CPU and graph on a GPU")
-
+    game_options(verb.add_argument_group("the game: these options decide the numbers").add_argument)
     add = verb.add_argument_group("the course of the run").add_argument
     add("--steps", type=whole(1, 10**9), metavar="N", help="generator updates in all (default: 2000)")
     add("--resume", action="store_true", help="continue the run in this folder")
@@ -161,6 +145,19 @@ def train(verb: argparse.ArgumentParser) -> None:
     add("--device", choices=devices, default="auto", help="default: auto, a GPU if there is one")
     by_size = "CPU threads; default: auto, by the size of the players"
     add("--threads", type=threads, default="auto", metavar="N", help=by_size)
+
+
+def game_options(add: Callable) -> None:
+    """What decides a run's numbers, besides the data; ``None`` until a ``RunConfig`` is made of it."""
+    add("--players", choices=PLAYERS, help=f"default: {usual('players')}")
+    add("--recipe", choices=RECIPES, help=f"default: {usual('recipe')}; wgan_gp_resnet for resnet")
+    add("--batch", type=whole(1, 2**20), metavar="M", help=f"rows a batch (default: {usual('batch')})")
+    add("--seed", type=whole(0, 2**63 - 1), metavar="S", help="decides all randomness (default: 0)")
+    part = "learning rates fall to 0 over this last part of --steps (default: 0, they stay)"
+    add("--decay", type=fraction, metavar="FRACTION", help=part)
+    add("--precision", choices=["float32", "tf32", "bf16"], help="of matrix products (default: float32)")
+    speeds = ["auto", "plain", "fast", "compile", "graph"]
+    add("--accelerate", choices=speeds, help="default: auto, which is fast on a CPU and graph on a GPU")
 
 
 def run_folder(verb: argparse.ArgumentParser) -> Callable:
@@ -199,13 +196,8 @@ def evaluate(verb: argparse.ArgumentParser) -> None:
     floor tells that something is wrong. What cannot be computed is said.
     """
     add = run_folder(verb)
-    add(
-        "-n",
-        type=whole(2, 10_000),
-        default=500,
-        metavar="N",
-        help="rows of each sample (default: %(default)s)",
-    )
+    rows = "rows of each sample (default: %(default)s)"
+    add("-n", type=whole(2, 10_000), default=500, metavar="N", help=rows)
     where = "where the data are; default: as in training"
     add("--from", dest="source", type=source, metavar="PATH", help=where)
     add("--json", action="store_true", help="print one JSON object")

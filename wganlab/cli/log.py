@@ -44,21 +44,19 @@ class Log:
         except (OSError, ValueError, csv.Error) as error:
             raise CheckpointError(f"Cannot read {self.path}: {error}. Move it away to go on.") from error
         if header != COLUMNS:
-            raise CheckpointError(
-                f"{self.path} does not begin with '{','.join(COLUMNS)}'. Move it away to go on."
-            )
+            wrong = f"{self.path} does not begin with '{','.join(COLUMNS)}'"
+            raise CheckpointError(f"{wrong}. Move it away to go on.")
         return [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= step]
 
     def write(self, step: Step) -> None:
         """Write a row if it is time for one."""
         if step.index % self.every:
             return
-        losses = [f"{loss.item():.9g}" for loss in step[1:]]
-        estimate = f"{-step.critic_loss.item():.9g}" if self.measures else ""
+        numbers = [f"{loss.item():.9g}" for loss in step[1:]]
+        numbers.append(f"{-step.critic_loss.item():.9g}" if self.measures else "")
+        row = [step.index, f"{time.monotonic() - self.start:.3f}", *numbers]
         with self.failures():
-            self.file.write(
-                csv_lines([[step.index, f"{time.monotonic() - self.start:.3f}", *losses, estimate]])
-            )
+            self.file.write(csv_lines([row]))
 
     def flush(self) -> None:
         """Bring the rows to the disk: before each checkpoint, so that it never knows more than the log."""
