@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-import torch
+from torch import Generator, Tensor
 
 from .._arrays import as_float64
 from .._quadrature import integral, interval
@@ -23,17 +23,14 @@ class SampleW1(NamedTuple):
 
 
 def sample_w1(
-    sampler: Callable[[int, torch.Generator], torch.Tensor],
-    n: int,
-    *,
-    repeats: int = 20,
-    rng: torch.Generator,
+    sampler: Callable[[int, Generator], Tensor], n: int, *, repeats: int = 20, rng: Generator
 ) -> SampleW1:
     """The mean of W1 between two independent samples of n points of one law: the floor at size n.
 
     ``sampler(n, rng)`` gives points (n, ...), each of which is flattened. Raises ``InputError`` for n < 1 or
     fewer than 2 repeats. Cost: that many transport problems, or sorts on the line.
 
+    >>> import torch
     >>> flat = lambda n, rng: torch.zeros(n, 2)
     >>> sample_w1(flat, 5, rng=torch.Generator())
     SampleW1(mean=0.0, error=0.0)
