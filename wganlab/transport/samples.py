@@ -9,7 +9,7 @@ import numpy as np
 from torch import Generator, Tensor
 
 from .._arrays import as_float64
-from .._quadrature import integral, interval
+from .._quadrature import Interval, integral, interval
 from ..errors import InputError
 from .exact import as_points, emd
 from .line import wasserstein_1d
@@ -46,7 +46,7 @@ def sample_w1(
     return SampleW1(float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(repeats)))
 
 
-def bridge_constant(cdf: Callable[[float], float], support: tuple[float, float]) -> float:
+def bridge_constant(cdf: Callable[[float], float], support: Interval) -> float:
     r""":math:`\sqrt{2/\pi}\int\sqrt{F(1 - F)}\,dx`, the limit of :math:`\sqrt n\,\mathbb E\,W_1(P_n, P)`.
 
     ``cdf`` is the distribution function F of a law P on the line, with the support (low, high), which
