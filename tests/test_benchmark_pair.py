@@ -28,7 +28,7 @@ def couple(pair, n, seed=0):
 
 
 @given(pairs)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_point_slides_down_its_ray_inside_the_box(pair):
     x, y = couple(pair, 200)
     drop = pair.potential(x) - pair.potential(y)
@@ -38,7 +38,7 @@ def test_every_point_slides_down_its_ray_inside_the_box(pair):
 
 
 @given(pairs)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_potential_is_1_lipschitz_with_the_gradient_it_says(pair):
     x = torch.empty(100, pair.dim, dtype=torch.float64).uniform_(-4, 4, generator=rng(1))
     u, distance = pair.potential(x), torch.cdist(x, x)

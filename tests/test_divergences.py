@@ -26,11 +26,6 @@ from wganlab.divergences import (
 from wganlab.errors import InputError, SolverError
 
 
-def examples(count):
-    """So many examples, the same in each run, however slow the machine."""
-    return settings(max_examples=count, deadline=None, derandomize=True, database=None)
-
-
 @st.composite
 def laws(draw, count=2):
     """``count`` laws on the same 1 to 8 points, zeros and tiny weights among them."""
@@ -101,7 +96,7 @@ def test_kl_is_non_negative_on_1000_random_pairs_and_zero_on_the_diagonal():
 
 
 @given(laws())
-@examples(100)
+@settings(max_examples=100)
 def test_agree_with_scipy_and_with_a_loop(pair):
     p, q = pair
     assert kl(p, q) == pytest.approx(max(0.0, entropy(p, q)), rel=1e-9, abs=1e-12)
@@ -115,7 +110,7 @@ def test_agree_with_scipy_and_with_a_loop(pair):
 
 
 @given(laws())
-@examples(100)
+@settings(max_examples=100)
 def test_laws_of_two(pair):
     p, q = pair
     assert kl(p, q) >= 0
@@ -131,7 +126,7 @@ def test_laws_of_two(pair):
 
 
 @given(laws(3))
-@examples(100)
+@settings(max_examples=100)
 def test_triangle_inequalities(three):
     p, q, r = three
     assert tv(p, r) <= tv(p, q) + tv(q, r) + 1e-12
@@ -139,7 +134,7 @@ def test_triangle_inequalities(three):
 
 
 @given(laws(), st.randoms(use_true_random=False))
-@examples(50)
+@settings(max_examples=50)
 def test_the_order_of_the_points_does_not_matter_and_merging_points_loses(pair, random):
     p, q = pair
     order = random.sample(range(len(p)), len(p))
@@ -257,7 +252,7 @@ def test_the_numbers_of_the_first_chapter():
 
 
 @given(BETWEEN, WIDTHS, BETWEEN, WIDTHS)
-@examples(40)
+@settings(max_examples=40)
 def test_quadrature_meets_the_closed_form_and_the_laws(m_p, s_p, m_q, s_q):
     p, q = log_normal_density(m_p, s_p), log_normal_density(m_q, s_q)
     assert kl_density(p, q, LINE) == pytest.approx(kl_normal(m_p, s_p, m_q, s_q), rel=1e-9, abs=1e-9)
@@ -388,7 +383,7 @@ def test_the_best_discriminator_of_two_normals():
 
 
 @given(laws())
-@examples(60)
+@settings(max_examples=60)
 def test_the_value_of_the_game_at_its_best_is_js(pair):
     p, q = pair
     best = optimal_discriminator(p, q)
@@ -401,7 +396,7 @@ def test_the_value_of_the_game_at_its_best_is_js(pair):
 
 
 @given(laws(), st.floats(0, 1), st.floats(0, 1))
-@examples(60)
+@settings(max_examples=60)
 def test_smoothed_labels_have_the_best_answer_of_their_own_loss(pair, real, fake):
     p, q = pair
     best = optimal_discriminator(p, q, real_label=real, fake_label=fake)

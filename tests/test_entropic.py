@@ -16,10 +16,6 @@ from wganlab.transport import emd, emd_from_cost, entropic, ground_cost, sinkhor
 seeds = st.integers(0, 2**32 - 1)
 
 
-def examples(count):
-    return settings(max_examples=count, deadline=None, derandomize=True, database=None)
-
-
 def problem(seed, p=1):
     """Points, masses (some 0) and costs between two random clouds."""
     rng = np.random.default_rng(seed)
@@ -44,21 +40,13 @@ def test_two_by_two_in_closed_form(epsilon):
 
 
 @given(seeds, st.sampled_from([0.1, 0.5, 2.0]), st.sampled_from([1, 2]))
-@examples(40)
+@settings(max_examples=40)
 def test_equals_pot_and_has_the_form_of_the_theorem(seed, epsilon, p):
     _, _, a, b, cost = problem(seed, p)
     found = sinkhorn(cost, a, b, epsilon=epsilon)
     there = np.ix_(a > 0, b > 0)
-    pot = ot.sinkhorn(
-        a[a > 0],
-        b[b > 0],
-        cost[there],
-        epsilon,
-        method="sinkhorn_log",
-        numItermax=50_000,
-        stopThr=1e-10,
-        warn=False,
-    )
+    options = {"method": "sinkhorn_log", "numItermax": 50_000, "stopThr": 1e-10, "warn": False}
+    pot = ot.sinkhorn(a[a > 0], b[b > 0], cost[there], epsilon, **options)
     np.testing.assert_allclose(found.plan[there], pot, atol=1e-7)
     f, g = entropic.entropic_potentials(cost, a, b, epsilon)
     np.testing.assert_allclose(
@@ -67,7 +55,7 @@ def test_equals_pot_and_has_the_form_of_the_theorem(seed, epsilon, p):
 
 
 @given(seeds, st.sampled_from([1e-3, 0.05, 0.5, 5.0]))
-@examples(60)
+@settings(max_examples=60)
 def test_the_plan_is_a_plan_and_the_gap_is_a_bound(seed, epsilon):
     _, _, a, b, cost = problem(seed)
     found, least = sinkhorn(cost, a, b, epsilon=epsilon), emd_from_cost(cost, a, b).cost
@@ -83,7 +71,7 @@ def test_the_plan_is_a_plan_and_the_gap_is_a_bound(seed, epsilon):
 
 
 @given(seeds)
-@examples(40)
+@settings(max_examples=40)
 def test_no_other_plan_has_a_smaller_objective(seed):
     _, _, a, b, cost = problem(seed)
     rng = np.random.default_rng(seed)
@@ -174,7 +162,7 @@ def test_a_solver_that_lies_is_caught(monkeypatch):
     honest = entropic.feasible
     for lie in (lambda plan: plan * 1.001, lambda plan: plan - 1e-6, lambda plan: np.roll(plan, 1, 0) * 0.9):
         monkeypatch.setattr(entropic, "feasible", lambda plan, a, b, lie=lie: lie(honest(plan, a, b)))
-        with pytest.raises(SolverError, match="is not proved feasible"):
+        with pytest.raises(SolverError, match="is not proved: marginals are off by"):
             sinkhorn([[0.0, 1.0], [1.0, 0.0]], epsilon=0.5)
 
 
@@ -194,7 +182,7 @@ def test_bad_problems_are_refused_as_by_emd():
 
 
 @given(seeds, st.sampled_from([0.1, 1.0, 10.0]), st.sampled_from([1, 1.5, 2]))
-@examples(40)
+@settings(max_examples=40)
 def test_the_divergence_is_positive_symmetric_and_zero_for_equal_laws(seed, epsilon, p):
     x, y, a, b, _ = problem(seed)
     value = sinkhorn_divergence(x, y, a, b, epsilon=epsilon, p=p)
@@ -206,7 +194,7 @@ def test_the_divergence_is_positive_symmetric_and_zero_for_equal_laws(seed, epsi
 
 
 @given(seeds)
-@examples(20)
+@settings(max_examples=20)
 def test_the_divergence_is_its_definition(seed):
     x, y, a, b, cost = problem(seed)
 

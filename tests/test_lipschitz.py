@@ -79,7 +79,7 @@ def test_refuses_scores_of_another_shape():
 
 
 @given(seeds, st.sampled_from([(4,), (8, 8), (16, 4, 8)]), st.sampled_from([0.0, 0.2]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_bounds_enclose(seed, hidden, slope):
     critic = critic_of(seed, hidden, slope=slope)
     assert 0 < lower_bound(critic, points(seed)) <= upper_bound(critic) * (1 + 1e-12)
@@ -154,7 +154,7 @@ def test_refuses_what_is_no_chain():
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.floats(1e-3, 1.0))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_clip_bound_is_attained_by_all_weights_equal(widths, c):
     critic = networks.mlp((widths[0],), 1, hidden=widths[1:]).double()
     for weight in critic.parameters():
@@ -165,7 +165,7 @@ def test_the_clip_bound_is_attained_by_all_weights_equal(widths, c):
 
 
 @given(seeds, st.sampled_from([0.01, 0.1]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_clipped_critic_passes_it(seed, c):
     critic = critic_of(seed, (16, 16))
     for weight in critic.parameters():

@@ -28,11 +28,6 @@ from wganlab.metrics import (
 from wganlab.transport import emd
 
 
-def examples(count):
-    """So many examples, the same in each run, however slow the machine."""
-    return settings(max_examples=count, deadline=None, derandomize=True, database=None)
-
-
 def normals(seed, d, *, rank=None):
     """Mean and covariance of two normals in d dimensions."""
     rng = np.random.default_rng(seed)
@@ -59,7 +54,7 @@ def test_closed_forms_of_the_frechet_distance():
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6))
-@examples(40)
+@settings(max_examples=40)
 def test_the_frechet_distance_agrees_with_scipy_and_its_laws(seed, d):
     m_p, c_p, m_q, c_q = normals(seed, d)
     found = frechet_distance(m_p, c_p, m_q, c_q)
@@ -80,7 +75,7 @@ def test_the_frechet_distance_agrees_with_scipy_and_its_laws(seed, d):
 
 
 @given(st.integers(0, 10**6))
-@examples(20)
+@settings(max_examples=20)
 def test_its_root_obeys_the_triangle_inequality(seed):
     m_p, c_p, m_q, c_q = normals(seed, 3)
     m_r, c_r, _, _ = normals(seed + 1, 3)
@@ -155,7 +150,7 @@ def test_the_ring_covers_its_own_modes():
 
 
 @given(st.integers(0, 10**6))
-@examples(20)
+@settings(max_examples=20)
 def test_coverage_equals_a_loop(seed):
     rng = np.random.default_rng(seed)
     x, centres, radius = rng.normal(size=(15, 2)), rng.normal(size=(4, 2)), rng.uniform(0.1, 2)
@@ -289,7 +284,7 @@ def test_principal_frechet_is_the_frechet_distance_in_the_subspace_of_most_varia
 
 
 @given(st.integers(0, 10**6), st.booleans())
-@examples(20)
+@settings(max_examples=20)
 def test_principal_frechet_against_the_singular_vectors(seed, wide):
     rng = np.random.default_rng(seed)
     n, d, k = 12, 40 if wide else 6, 3
@@ -339,7 +334,7 @@ def test_closed_forms_of_the_inception_score():
 
 
 @given(st.integers(0, 10**6))
-@examples(20)
+@settings(max_examples=20)
 def test_the_inception_score_equals_a_loop_and_keeps_its_bounds(seed):
     p = np.random.default_rng(seed).dirichlet(np.full(4, 0.5), size=6)
     marginal = p.mean(0)
@@ -368,7 +363,7 @@ def linear(x, y):
 
 
 @given(st.integers(0, 10**6))
-@examples(20)
+@settings(max_examples=20)
 def test_mmd_equals_a_loop(seed):
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3)) + 0.5
@@ -427,7 +422,7 @@ def test_precision_and_recall_by_hand():
 
 
 @given(st.integers(0, 10**6), st.integers(1, 4))
-@examples(20)
+@settings(max_examples=20)
 def test_precision_and_recall_equal_a_loop_and_mirror_each_other(seed, k):
     rng = np.random.default_rng(seed)
     real, fake = rng.normal(size=(9, 2)), 0.7 * rng.normal(size=(7, 2)) + 0.3

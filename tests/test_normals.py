@@ -41,7 +41,7 @@ def test_covariances_of_any_scale():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 def test_pot_and_the_laws_of_a_distance(seed, d):
     rng = np.random.default_rng(seed)
     p, q, r = (normal(rng, d) for _ in range(3))

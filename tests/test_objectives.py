@@ -13,12 +13,6 @@ from wganlab.divergences import js
 from wganlab.errors import InputError
 from wganlab.objectives import Objective, minimax, non_saturating, wasserstein
 
-
-def examples(count):
-    """So many examples, the same in each run, however slow the machine."""
-    return settings(max_examples=count, deadline=None, derandomize=True, database=None)
-
-
 OBJECTIVES = {"wasserstein": wasserstein, "minimax": minimax, "non_saturating": non_saturating}
 scores = st.lists(st.floats(-30, 30), min_size=1, max_size=6).map(
     lambda values: torch.tensor(values, dtype=torch.float64)
@@ -55,7 +49,7 @@ def test_cross_entropy_at_zero_is_2_ln_2():
 
 
 @given(scores, scores)
-@examples(60)
+@settings(max_examples=60)
 def test_gan_losses_are_logarithms_of_d(f_x, f_gz):
     log_D = [math.log(sigmoid(f)) for f in f_x.tolist()]
     log_D_fake = [math.log(sigmoid(f)) for f in f_gz.tolist()]
@@ -69,7 +63,7 @@ def test_gan_losses_are_logarithms_of_d(f_x, f_gz):
 
 
 @given(scores, scores)
-@examples(60)
+@settings(max_examples=60)
 def test_the_game_is_zero_sum_where_the_paper_says_so(f_x, f_gz):
     real_part = torch.nn.functional.softplus(-f_x).mean()
     assert (minimax.critic(f_x, f_gz) + minimax.generator(f_gz)).item() == pytest.approx(
@@ -136,7 +130,7 @@ def test_an_objective_is_two_functions_and_names_them():
 
 
 @given(scores, scores)
-@examples(40)
+@settings(max_examples=40)
 def test_least_squares_and_hinge_by_numpy(f_x, f_gz):
     x, z, a, b = f_x, f_gz, f_x.numpy(), f_gz.numpy()
     squares = ((a - 1) ** 2).mean() / 2 + (b**2).mean() / 2

@@ -18,10 +18,6 @@ seeds = st.integers(0, 2**32 - 1)
 AXES = [[1.0, 0.0], [0.0, 1.0]]
 
 
-def examples(count):
-    return settings(max_examples=count, deadline=None, derandomize=True, database=None)
-
-
 # Slices
 
 
@@ -43,7 +39,7 @@ def test_a_translation_in_the_plane():
 
 
 @given(seeds, st.sampled_from([1, 1.5, 2, 3]))
-@examples(40)
+@settings(max_examples=40)
 def test_pot_and_the_laws_of_slices(seed, p):
     rng = np.random.default_rng(seed)
     n, m, k, d = rng.integers(1, 9, 4)

@@ -32,11 +32,6 @@ both_solvers = pytest.mark.parametrize("solve", SOLVERS.values(), ids=SOLVERS)
 seeds = st.integers(0, 2**32 - 1)
 
 
-def examples(count):
-    """So many examples, the same in each run, however slow the machine."""
-    return settings(max_examples=count, deadline=None, derandomize=True, database=None)
-
-
 def clouds(seed, *, ties=False):
     """Random points x, y in one dimension d <= 3 and masses of one total, some of them 0."""
     rng = np.random.default_rng(seed)
@@ -143,7 +138,7 @@ def test_a_last_point_without_mass_does_not_matter():
 
 
 @given(seeds)
-@examples(60)
+@settings(max_examples=60)
 def test_emd_equals_raw_pot_scipy_and_the_linear_program(seed):
     x, y, a, b = clouds(seed)
     cost = np.array([[math.dist(p, q) for q in y] for p in x])  # a double loop
@@ -155,7 +150,7 @@ def test_emd_equals_raw_pot_scipy_and_the_linear_program(seed):
 
 
 @given(seeds, st.booleans())
-@examples(60)
+@settings(max_examples=60)
 def test_on_the_line_all_roads_lead_to_one_number(seed, ties):
     x, y, a, b = clouds(seed, ties=ties)
     x, y = x[:, 0], y[:, 0]
@@ -176,7 +171,7 @@ def test_on_the_line_all_roads_lead_to_one_number(seed, ties):
 
 
 @given(seeds, st.booleans())
-@examples(60)
+@settings(max_examples=60)
 def test_the_answer_proves_itself(seed, ties):
     x, y, a, b = clouds(seed, ties=ties)
     cost = transport.ground_cost(x, y, 1)
@@ -194,7 +189,7 @@ def test_the_answer_proves_itself(seed, ties):
 
 
 @given(seeds, st.sampled_from([1, 1.5, 2]))
-@examples(40)
+@settings(max_examples=40)
 def test_symmetry_identity_translation_scaling(seed, p):
     x, y, a, b = clouds(seed)
     there = emd(x, y, a, b, p=p).distance
@@ -208,7 +203,7 @@ def test_symmetry_identity_translation_scaling(seed, p):
 
 
 @given(seeds)
-@examples(40)
+@settings(max_examples=40)
 def test_triangle_and_order_of_powers(seed):
     x, y, a, b = clouds(seed)
     rng = np.random.default_rng(seed)
@@ -223,7 +218,7 @@ def test_triangle_and_order_of_powers(seed):
 
 
 @given(seeds)
-@examples(30)
+@settings(max_examples=30)
 def test_a_cost_may_be_negative_and_a_constant_only_shifts_it(seed):
     x, y, a, b = clouds(seed)
     cost = transport.ground_cost(x, y, 1)
@@ -231,7 +226,7 @@ def test_a_cost_may_be_negative_and_a_constant_only_shifts_it(seed):
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=9), st.randoms(use_true_random=False))
-@examples(60)
+@settings(max_examples=60)
 def test_flow_is_the_transport_between_neighbours(P, random):
     P[0] += 1
     Q = random.sample(P, len(P))
@@ -245,7 +240,7 @@ def test_flow_is_the_transport_between_neighbours(P, random):
 
 
 @given(seeds, st.booleans())
-@examples(60)
+@settings(max_examples=60)
 def test_the_potential_is_1_lipschitz_anywhere_and_attains_w1(seed, ties):
     x, y, a, b = clouds(seed, ties=ties)
     f = kantorovich_potential(x, y, a, b)
@@ -421,7 +416,7 @@ SHORT = {
         np.diff(kantorovich_potential([0, 1, 2], [0, 1], a, b)([1.0, 2.0]))[0] * 0.9
     ),
     "sinkhorn": lambda a, b: transport.sinkhorn([[0, 1], [1, 0], [2, 1]], a, b, epsilon=1e-3).cost,
-    "sinkhorn_divergence": lambda a, b: transport.sinkhorn_divergence([0, 1, 2], [0, 1], a, b, epsilon=1e-9),
+    "sinkhorn_divergence": lambda a, b: transport.sinkhorn_divergence([0, 1, 2], [0, 1], a, b, epsilon=1e-7),
 }
 
 
@@ -516,13 +511,7 @@ def test_a_total_that_overflows_is_refused():
         emd_from_cost([[1e300]], [1e10], [1e10])
 
 
-POINTS = {
-    "emd": emd,
-    "kantorovich_potential": kantorovich_potential,
-}
-
-
-@pytest.mark.parametrize("take", POINTS.values(), ids=POINTS)
+@pytest.mark.parametrize("take", [emd, kantorovich_potential])
 def test_refuses_points(take):
     with pytest.raises(InputError, match=r"must have one dimension, got 2 for x and 3 for y"):
         take(np.zeros((1, 2)), np.zeros((1, 3)))
@@ -530,7 +519,7 @@ def test_refuses_points(take):
         take([[0.0]], [[math.nan]])
     with pytest.raises(InputError, match=r"'x' must be a non-empty matrix, got shape \(1, 1, 1\)"):
         take(np.zeros((1, 1, 1)), [0.0])
-    with pytest.raises(InputError, match=r"'x' must be a non-empty vector, got shape \(0,\)"):
+    with pytest.raises(InputError, match=r"'x' must be a non-empty array, got shape \(0,\)"):
         take([], [0.0])
     with pytest.raises(InputError, match=r"'x' must be an array of real numbers"):
         take([[0.0], [0.0, 1.0]], [0.0])
@@ -675,7 +664,7 @@ def worse_plan(plan, u, v):
 
 LIES = {
     "plan off by 1e-6": (corrupt_plan, "marginals are off by 1.0e-06"),
-    "rows of the plan swapped": (swap_rows, "not proved optimal"),
+    "rows of the plan swapped": (swap_rows, "duality gap is [1-9]"),
     "plan not optimal": (worse_plan, "duality gap is [1-9]"),
     "phi permuted": (lambda plan, u, v: (plan, np.roll(u, 1), v), "duality gap"),
     "psi permuted": (lambda plan, u, v: (plan, u, v[::-1].copy()), "duality gap"),
@@ -704,14 +693,17 @@ def test_a_wrong_answer_of_the_solver_is_caught(monkeypatch, lie, message):
 def test_the_certificate_accepts_the_truth_and_measures_the_gap():
     cost, a, b = np.array([[0.0, 1.0], [1.0, 0.5]]), np.array([0.5, 0.5]), np.array([0.5, 0.5])
     phi, psi = np.array([0.0, 0.5]), np.array([0.0, 0.0])
-    value, gap = exact.certify(cost, a, b, np.eye(2) / 2, phi, psi)
+    value, gap = exact.certify(cost, a, b, (np.eye(2) / 2, phi, psi), 0.0)
     assert (value, gap) == (0.25, 0.0)
     free = np.zeros((2, 2))  # every plan costs 0, so that only the marginals can be wrong
     for wrong in ([[0.5 + 1e-6, 0.0], [0.0, 0.5]], [[0.5, 0.0], [0.5, 0.0]], [[0.5, 0.5], [0.0, 0.0]]):
         with pytest.raises(SolverError, match=r"marginals are off by"):
-            exact.certify(free, a, b, np.array(wrong), free[0], free[0])
+            exact.certify(free, a, b, (np.array(wrong), free[0], free[0]), math.inf)
     lower = phi - 4e-10
-    assert exact.certify(cost, a, b, np.eye(2) / 2, lower, psi)[1] == pytest.approx(4e-10, rel=1e-5)
+    answer = (np.eye(2) / 2, lower, psi)
+    assert exact.certify(cost, a, b, answer, 5e-10)[1] == pytest.approx(4e-10, rel=1e-5)
+    with pytest.raises(SolverError, match=r"duality gap is 4.0e-10 \(limit 3e-10\)"):
+        exact.certify(cost, a, b, answer, 3e-10)
 
 
 @pytest.mark.cuda
@@ -735,7 +727,7 @@ def test_the_largest_distance_may_be_the_smallest_normal_float():
 
 
 @given(seeds)
-@examples(60)
+@settings(max_examples=60)
 def test_the_c_transform_is_the_best_partner(seed):
     x, y, a, b = clouds(seed)
     cost = transport.ground_cost(x, y, 1)

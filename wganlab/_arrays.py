@@ -44,6 +44,12 @@ def dtype_tolerance(values: ArrayLike) -> float:
     return 4 * float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
 
 
+def check_overflow(message: str, *results: ArrayLike) -> None:
+    """Raise ``InputError`` with this message unless all results are finite."""
+    if not all(np.isfinite(result).all() for result in results):
+        raise InputError(message)
+
+
 def like_input(array: np.ndarray, like: ArrayLike) -> ArrayLike:
     """``array`` as a tensor on the device of ``like`` if that is a tensor, else as it is."""
     return torch.as_tensor(array, device=like.device) if torch.is_tensor(like) else array

@@ -10,9 +10,10 @@ from .errors import InputError, SolverError
 
 LARGEST = 1e15  # above, an adaptive rule cannot tell a large integral from an infinite one
 TOLERANCE = 1e-9  # relative to the largest component, or to 1 if that is larger
+Interval = tuple[float, float]
 
 
-def interval(support: tuple[float, float]) -> tuple[float, float]:
+def interval(support: Interval) -> Interval:
     """``support`` as floats (low, high); raises ``InputError`` unless low < high."""
     try:
         low, high = (float(end) for end in support)

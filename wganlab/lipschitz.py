@@ -155,16 +155,15 @@ def layer_gradients(critic: nn.Sequential, x: Tensor, x_fake: Tensor) -> Tensor:
     >>> layer_gradients(critic, torch.ones(1, 1), torch.zeros(1, 1)).square().round().tolist()
     [18.0, 2.0]
     """
-    chain = [layer for _, layer in layers(critic)]
-    if not any(has_weights(layer) for layer in chain):
-        raise InputError(
-            "layer_gradients needs an nn.Sequential with layers that have weights, and found none."
-        )
     outputs, a = [], torch.cat([x, x_fake]).double()
-    for layer in chain:
+    for _, layer in layers(critic):
         a = call_in_double(layer, a)
         if has_weights(layer):
             outputs.append(a)
+    if not outputs:
+        raise InputError(
+            "layer_gradients needs an nn.Sequential with layers that have weights, and found none."
+        )
     loss = a[len(x) :].mean() - a[: len(x)].mean()
     return torch.stack([gradient.norm() for gradient in torch.autograd.grad(loss, outputs)])
 

@@ -1,6 +1,5 @@
 """How close fakes are to real data: exact W1 with its floor, modes, Fréchet distance, the papers' scores."""
 
-import math
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -13,20 +12,14 @@ from scipy.special import rel_entr
 from torch import Tensor, nn
 
 from . import data
-from ._arrays import as_float64
+from ._arrays import as_float64, check_overflow
 from .errors import InputError
 from .transport.exact import emd
 from .transport.normals import w2_parts
 
 __all__ = ["Coverage", "ExactW1", "exact_w1", "mode_coverage"]
-__all__ += [
-    "PrincipalFrechet",
-    "digit_classifier",
-    "digit_score",
-    "frechet_distance",
-    "principal_frechet",
-    "trained_digit_classifier",
-]
+__all__ += ["PrincipalFrechet", "frechet_distance", "principal_frechet"]
+__all__ += ["digit_classifier", "digit_score", "trained_digit_classifier"]
 __all__ += ["PrecisionRecall", "inception_score", "mmd", "precision_recall"]
 
 
@@ -35,6 +28,18 @@ class ExactW1(NamedTuple):
 
     w1: float
     floor: float
+
+
+def three_samples(real: ArrayLike, other_real: ArrayLike, fake: ArrayLike) -> list[np.ndarray]:
+    """Each sample (n, ...) as n flat rows; raises ``InputError`` for different shapes."""
+    samples = {"real": real, "other_real": other_real, "fake": fake}
+    rows = [as_float64(sample, name, None) for name, sample in samples.items()]
+    if len({row.shape for row in rows}) > 1 or rows[0].ndim < 2:
+        raise InputError(
+            f"A distance with its floor needs three samples of one shape (n, ...), got "
+            f"{', '.join(str(row.shape) for row in rows)}."
+        )
+    return [row.reshape(len(row), -1) for row in rows]
 
 
 def exact_w1(real: ArrayLike, other_real: ArrayLike, fake: ArrayLike) -> ExactW1:
@@ -48,14 +53,7 @@ def exact_w1(real: ArrayLike, other_real: ArrayLike, fake: ArrayLike) -> ExactW1
     >>> exact_w1(real, real, fake)
     ExactW1(w1=2.0, floor=0.0)
     """
-    samples = {"real": real, "other_real": other_real, "fake": fake}
-    rows = [as_float64(sample, name, None) for name, sample in samples.items()]
-    if len({row.shape for row in rows}) > 1 or rows[0].ndim < 2:
-        raise InputError(
-            f"exact_w1 needs three samples of one shape (n, ...), got "
-            f"{', '.join(str(row.shape) for row in rows)}."
-        )
-    real, other_real, fake = (row.reshape(len(row), -1) for row in rows)
+    real, other_real, fake = three_samples(real, other_real, fake)
     return ExactW1(emd(real, fake).distance, emd(real, other_real).distance)
 
 
@@ -100,8 +98,7 @@ def frechet_distance(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov
     """
     shift, spread = w2_parts(mean_p, cov_p, mean_q, cov_q)
     distance = shift * shift + spread * spread
-    if not math.isfinite(distance):
-        raise InputError("The distance overflows float64. Scale the means and covariances down.")
+    check_overflow("The distance overflows float64. Scale the means and covariances down.", distance)
     return distance
 
 
@@ -128,15 +125,12 @@ def principal_frechet(
     >>> round(found.distance, 12), round(found.floor, 12)
     (25.0, 0.0)
     """
-    names = ("real", "other_real", "fake")
-    rows = [as_float64(x, name, None) for x, name in zip((real, other_real, fake), names, strict=True)]
-    rows = [x.reshape(len(x), -1) for x in rows]
+    rows = three_samples(real, other_real, fake)
     n, d = rows[0].shape
-    if len({x.shape for x in rows}) > 1 or not 1 <= components <= min(n // 2, d):
+    if not 1 <= components <= min(n // 2, d):
         raise InputError(
-            f"principal_frechet needs three samples of one shape with two rows and one column a component, "
-            f"so (n, d) with n >= {2 * components} and d >= {components}, got "
-            f"{', '.join(str(x.shape) for x in rows)}."
+            f"principal_frechet needs samples with two rows and one column a component, so (n, d) with "
+            f"n >= {2 * components} and d >= {components}, got ({n}, {d})."
         )
     reals = np.concatenate([x[:1000] for x in rows[:2]])
     centre = reals.mean(0)
@@ -217,8 +211,7 @@ def mmd(
         for sample in rows:
             gram = kernel(sample, sample)
             found += (gram.sum() - np.trace(gram)) / (len(sample) * (len(sample) - 1))
-    if not math.isfinite(found):
-        raise InputError("The kernel's values overflow float64. Scale the rows down.")
+    check_overflow("The kernel's values overflow float64. Scale the rows down.", found)
     return float(found)
 
 
@@ -292,13 +285,12 @@ def digit_score(real: Tensor, fake: Tensor) -> float:
     ``InputError`` for other shapes or fewer than 128 pictures, from which a 64 x 64 covariance
     cannot be estimated.
     """
+    moments = []
     for name, x in (("real", real), ("fake", fake)):
         if x.ndim != 4 or x.shape[1:] != (1, 28, 28) or len(x) < 128:
             raise InputError(
                 f"digit_score needs '{name}' of shape (n, 1, 28, 28) with n >= 128, got {tuple(x.shape)}."
             )
-    moments = []
-    for x in (real, fake):
         features = trained_digit_classifier()[:-1](x.detach().cpu().float()).double().numpy()
         moments += [features.mean(0), np.cov(features, rowvar=False)]
     return frechet_distance(*moments)

@@ -6,7 +6,6 @@ shape (m,). In the GAN objectives the discriminator is :math:`D = \sigma(f)`, so
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from torch import Tensor
@@ -144,22 +143,9 @@ least_squares = Objective(least_squares_critic, least_squares_generator)
 hinge = Objective(hinge_critic, wasserstein_generator)
 
 
-@dataclass(frozen=True)
-class SmoothedDiscriminator:
-    """The discriminator's cross entropy with the labels ``real`` and ``fake`` in place of 1 and 0."""
-
-    real: float
-    fake: float
-
-    @property
-    def __name__(self) -> str:
-        return f"discriminator with labels {self.real:g} and {self.fake:g}"
-
-    def __call__(self, f_x: Tensor, f_gz: Tensor) -> Tensor:
-        def entropy(f: Tensor, label: float) -> Tensor:
-            return (label * softplus(-f) + (1 - label) * softplus(f)).mean()
-
-        return entropy(f_x, self.real) + entropy(f_gz, self.fake)
+def cross_entropy(f: Tensor, label: float) -> Tensor:
+    r""":math:`-\frac1m\sum p\log D + (1 - p)\log(1 - D)` for the label p, a probability."""
+    return (label * softplus(-f) + (1 - label) * softplus(f)).mean()
 
 
 def with_labels(objective: Objective, real: float = 0.9, fake: float = 0.0) -> Objective:
@@ -186,4 +172,9 @@ def with_labels(objective: Objective, real: float = 0.9, fake: float = 0.0) -> O
             f"with_labels needs 0 <= fake < real <= 1, got real = {real} and fake = {fake}. "
             f"One-sided smoothing is real = 0.9 and fake = 0."
         )
-    return Objective(SmoothedDiscriminator(real, fake), objective.generator)
+
+    def smoothed(f_x: Tensor, f_gz: Tensor) -> Tensor:
+        return cross_entropy(f_x, real) + cross_entropy(f_gz, fake)
+
+    smoothed.__name__ = f"discriminator with labels {real:g} and {fake:g}"
+    return Objective(smoothed, objective.generator)

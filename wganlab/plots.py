@@ -74,14 +74,8 @@ def plan(gamma: ArrayLike, ax: Axes | None = None) -> Axes:
     ax.imshow(gamma, cmap="Blues", vmin=0)
     for (i, j), mass in np.ndenumerate(gamma):
         if mass > 0:
-            ax.text(
-                j,
-                i,
-                f"{mass:g}",
-                ha="center",
-                va="center",
-                color="white" if mass > gamma.max() / 2 else "black",
-            )
+            colour = "white" if mass > gamma.max() / 2 else "black"
+            ax.text(j, i, f"{mass:g}", ha="center", va="center", color=colour)
     ax.set(xlabel="to $j$", ylabel="from $i$")
     ax.set_xticks(range(gamma.shape[1]), range(1, gamma.shape[1] + 1))
     ax.set_yticks(range(gamma.shape[0]), range(1, gamma.shape[0] + 1))

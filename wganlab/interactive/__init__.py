@@ -44,16 +44,14 @@ class Interactive:
         return f"<interactive figure {self.name}>"
 
 
-def check_name(name: str) -> None:
-    """Raise ``InputError`` unless there is such a figure."""
-    if name not in FIGURES:
-        raise InputError(f"There is no interactive figure {name!r}. Take one of: {', '.join(FIGURES)}.")
-
-
 @cache
 def script(name: str) -> str:
-    """The whole script of a figure: one function that calls itself, so that a page may hold several."""
-    check_name(name)
+    """The whole script of a figure: one function that calls itself, so that a page may hold several.
+
+    Raises ``InputError`` unless there is such a figure.
+    """
+    if name not in FIGURES:
+        raise InputError(f"There is no interactive figure {name!r}. Take one of: {', '.join(FIGURES)}.")
     kit, own = ((FOLDER / f"{part}.js").read_text(encoding="utf-8").strip() for part in ("kit", name))
     return f'(() => {{\n"use strict";\n\n{kit}\n\n{own}\n}})();'
 
@@ -98,7 +96,7 @@ def show(name: str, still: Figure, *, label: str, data: Mapping | None = None) -
     >>> show("two_normals", plt.figure(figsize=(1, 1)), label="Two bells, one twice as wide.")
     <interactive figure two_normals>
     """
-    check_name(name)
+    code = script(name)
     if not (isinstance(label, str) and label.strip()):
         raise InputError("The label of a figure must say what it shows, but it is empty. Write a sentence.")
     said = escape(" ".join(label.split()))
@@ -108,6 +106,6 @@ def show(name: str, still: Figure, *, label: str, data: Mapping | None = None) -
         f'<div class="interactive-figure" id="wganlab-{name}" role="group" aria-label="{said}"{given}>\n'
         f"<style>\n{style}\n</style>\n"
         f'<img src="data:image/png;base64,{png(still)}" alt="{said}">\n'
-        f"<script>\n{script(name)}\n</script>\n</div>"
+        f"<script>\n{code}\n</script>\n</div>"
     )
     return Interactive(name, html)

@@ -19,12 +19,6 @@ from .mlp import GroupSort, lipschitz_mlp, mlp, spectral
 from .resnet import resnet_critic, resnet_generator
 
 __all__ = ["GroupSort", "lipschitz_mlp", "mlp", "spectral"]
-__all__ += [
-    "dcgan32_critic",
-    "dcgan32_generator",
-    "dcgan64_critic",
-    "dcgan64_generator",
-    "dcgan_critic",
-    "dcgan_generator",
-]
+__all__ += ["dcgan32_critic", "dcgan32_generator", "dcgan64_critic", "dcgan64_generator"]
+__all__ += ["dcgan_critic", "dcgan_generator"]
 __all__ += ["resnet_critic", "resnet_generator"]

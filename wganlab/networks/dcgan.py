@@ -26,13 +26,13 @@ def dcgan_generator(latent: int = 64, *, width: int = 16, dense: int = 128) -> n
     if min(latent, width, dense) < 1:
         raise InputError(f"dcgan_generator needs sizes >= 1, got {latent}, {width}, {dense}.")
     channels = 2 * width
-    picture = nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1)
+    picture = nn.ConvTranspose2d(width, 1, **KERNEL_4)
     nn.init.constant_(picture.bias, -1.0)
     return nn.Sequential(
         nn.Linear(latent, dense, bias=False), nn.BatchNorm1d(dense), nn.ReLU(),
         nn.Linear(dense, channels * 7 * 7, bias=False), nn.BatchNorm1d(channels * 7 * 7), nn.ReLU(),
         nn.Unflatten(1, (channels, 7, 7)),
-        nn.ConvTranspose2d(channels, width, 4, stride=2, padding=1, bias=False),
+        nn.ConvTranspose2d(channels, width, **KERNEL_4, bias=False),
         nn.BatchNorm2d(width), nn.ReLU(),
         picture, nn.Tanh(),
     )  # fmt: skip

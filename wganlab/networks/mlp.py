@@ -115,10 +115,10 @@ def lipschitz_mlp(
     """
     if any(width % size for width in hidden):
         raise InputError(f"lipschitz_mlp needs hidden widths that {size} divides, got {tuple(hidden)}.")
-    layers = [
-        GroupSort(size) if isinstance(layer, nn.ReLU) else layer for layer in mlp(inputs, 1, hidden=hidden)
-    ]
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
+    critic = mlp(inputs, 1, hidden=hidden)
+    for k, layer in enumerate(critic):
+        if isinstance(layer, nn.ReLU):
+            critic[k] = GroupSort(size)
+        elif isinstance(layer, nn.Linear):
             orthogonal(layer)
-    return nn.Sequential(*layers)
+    return critic

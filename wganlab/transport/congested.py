@@ -17,11 +17,11 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csc_array, csr_array, diags_array, eye_array, kron, vstack
+from scipy.sparse import csc_array, csr_array, dia_array, diags_array, eye_array, kron, vstack
 from scipy.sparse.linalg import splu
 
 from .._arrays import as_float64
-from .._quadrature import integral, interval
+from .._quadrature import Interval, integral, interval
 from ..errors import InputError, SolverError
 
 Function = Callable[[float], float]
@@ -73,9 +73,7 @@ class PenalisedCritic:
         return math.copysign(rest, -h) if rest >= 0 else math.nan
 
 
-def penalised_line(
-    h: Function, density: Function, support: tuple[float, float], *, weight: float
-) -> PenalisedCritic:
+def penalised_line(h: Function, density: Function, support: Interval, *, weight: float) -> PenalisedCritic:
     r"""The best penalised critic for two laws on the line, by quadrature: see ``PenalisedCritic``.
 
     ``h`` is :math:`F_g - F_r`, the fakes' distribution function minus that of the real points; ``density``
@@ -233,15 +231,14 @@ class Grid:
 def quotients(shape: tuple[int, int], step: float) -> csr_array:
     """All difference quotients of a grid function: for each of four quarters, first in x, then in y."""
 
-    def along(m: int, k: int) -> csr_array:  # forward for k = 1, backward for k = -1
-        quotient = diags_array([-k * np.ones(m), k * np.ones(m - 1)], offsets=[0, k]).tolil()
-        border = m - 1 if k == 1 else 0
-        quotient[border, border] = 0.0
-        return csr_array(quotient) / step
+    def along(m: int) -> tuple[dia_array, dia_array]:  # forward and backward
+        one = np.ones(m - 1) / step
+        forward = diags_array([np.append(-one, 0.0), one], offsets=[0, 1])
+        backward = diags_array([np.append(0.0, one), -one], offsets=[0, -1])
+        return forward, backward
 
     n, m = shape
-    quarters = [(i, j) for i in (1, -1) for j in (1, -1)]
-    pairs = [(kron(along(n, i), eye_array(m)), kron(eye_array(n), along(m, j))) for i, j in quarters]
+    pairs = [(kron(x, eye_array(m)), kron(eye_array(n), y)) for x in along(n) for y in along(m)]
     return csr_array(vstack([quotient for pair in pairs for quotient in pair]))
 
 

@@ -8,16 +8,16 @@ from numbers import Real
 
 import numpy as np
 import ot
-import torch
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
-from .._arrays import as_float64, dtype_tolerance, like_input
+from .._arrays import as_float64, check_overflow, dtype_tolerance, like_input
 from ..errors import InputError, SolverError
 
 TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost
 LARGEST_COST = 10**8  # entries of a cost matrix: 0.8 GB, and the solver needs several times that
+Masses = ArrayLike | None  # None means equal ones of total 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +43,19 @@ class Transport:
 
 def as_points(x: ArrayLike, name: str) -> np.ndarray:
     """Points as (n, d); a vector is n points on the line."""
-    try:
-        ndim = x.ndim if torch.is_tensor(x) else np.ndim(x)
-    except ValueError as error:  # rows of unequal length
-        raise InputError(f"'{name}' must be an array of real numbers: {error}.") from None
-    return as_float64(x, name, 1)[:, None] if ndim == 1 else as_float64(x, name, 2)
+    array = as_float64(x, name, None)
+    return array[:, None] if array.ndim == 1 else as_float64(array, name, 2)
 
 
-def as_masses(masses: ArrayLike | None, n: int, name: str) -> np.ndarray:
+def as_clouds(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both as points (n, d) and (m, d); raises ``InputError`` for different dimensions."""
+    x, y = as_points(x, "x"), as_points(y, "y")
+    if x.shape[1] != y.shape[1]:
+        raise InputError(f"Points must have one dimension, got {x.shape[1]} for x and {y.shape[1]} for y.")
+    return x, y
+
+
+def mass_vector(masses: Masses, n: int, name: str) -> np.ndarray:
     """Masses on n points, each >= 0 and not all 0; ``None`` means 1/n each."""
     if masses is None:
         return np.full(n, 1 / n)
@@ -65,14 +70,12 @@ def as_masses(masses: ArrayLike | None, n: int, name: str) -> np.ndarray:
     return w
 
 
-def check_masses(
-    a: ArrayLike | None, b: ArrayLike | None, n: int, m: int, names: str = "ab"
-) -> tuple[np.ndarray, np.ndarray]:
+def as_masses(a: Masses, b: Masses, n: int, m: int, names: str = "ab") -> tuple[np.ndarray, np.ndarray]:
     """Masses on n and on m points; raises ``InputError`` unless they have the same total.
 
     To one part in 1e9; for float32 and shorter numbers to what they are rounded by.
     """
-    v, w = as_masses(a, n, names[0]), as_masses(b, m, names[1])
+    v, w = mass_vector(a, n, names[0]), mass_vector(b, m, names[1])
     tolerance = max(TOLERANCE, dtype_tolerance(a), dtype_tolerance(b))
     if abs(v.sum() - w.sum()) > tolerance * max(v.sum(), w.sum()):
         raise InputError(
@@ -89,14 +92,15 @@ def as_power(p: float, *, infinite: bool = False) -> float:
     return float(p)
 
 
-def certify(cost, a, b, plan, phi, psi) -> tuple[float, float]:
+def certify(cost, a, b, answer, largest_gap: float) -> tuple[float, float]:
     """The plan's value and its duality gap; raises ``SolverError`` if either is not proved.
 
-    All arguments are on the solver's scale: unit masses and costs up to 1. The potentials may
-    break phi_i + psi_j <= cost_ij by some v; lowering them by v costs v of the lower bound.
+    ``answer`` is a solver's: plan, phi and psi. All arguments are on the solver's scale: unit masses and
+    costs up to 1. The potentials may break phi_i + psi_j <= cost_ij by some v; lowering them by v costs v of
+    the lower bound.
     """
-    arrays = (plan, phi, psi)
-    if not all(np.isfinite(array).all() for array in arrays) or plan.min() < 0:
+    plan, phi, psi = answer
+    if not all(np.isfinite(array).all() for array in answer) or plan.min() < 0:
         raise SolverError("The solver returned a plan or potentials that are not finite and >= 0.")
     off = max(np.abs(plan.sum(1) - a).max(), np.abs(plan.sum(0) - b).max())
     value = float(np.vdot(plan, cost))
@@ -104,11 +108,11 @@ def certify(cost, a, b, plan, phi, psi) -> tuple[float, float]:
     slack -= psi  # in place: a fresh matrix costs more than the subtraction
     slack = float(slack.min())
     gap = abs(value - float(a @ phi + b @ psi + min(0.0, slack)))
-    if max(off, gap, -slack) > TOLERANCE:
+    if max(off, -slack) > TOLERANCE or gap > largest_gap:
         raise SolverError(
-            f"The solver's answer is not proved optimal: marginals are off by {off:.1e}, the "
-            f"duality gap is {gap:.1e} of the largest cost, and the potentials exceed a cost by "
-            f"{max(0.0, -slack):.1e} of it (limit {TOLERANCE:.0e})."
+            f"The solver's answer is not proved: marginals are off by {off:.1e} and the potentials exceed a "
+            f"cost by {max(0.0, -slack):.1e} of the largest one (limit {TOLERANCE:.0e}); the duality gap is "
+            f"{gap:.1e} (limit {largest_gap:.0e})."
         )
     return value, float(gap)
 
@@ -147,43 +151,49 @@ def scale_of(cost: np.ndarray) -> float:
 
 
 def solve(
-    cost: np.ndarray, a: np.ndarray, b: np.ndarray, like: ArrayLike, solver, certificate=certify
+    cost: np.ndarray, a: np.ndarray, b: np.ndarray, like: ArrayLike, solver, largest_gap: float = TOLERANCE
 ) -> Transport:
     """Scale to unit masses and costs, solve, certify, scale back."""
     mass, scale = float(a.sum()), scale_of(cost)
     unit_cost, unit_a, unit_b = cost / scale, a / mass, b / b.sum()
-    plan, phi, psi = solver(unit_cost, unit_a, unit_b)
-    value, gap = certificate(unit_cost, unit_a, unit_b, plan, phi, psi)
+    plan, phi, psi = answer = solver(unit_cost, unit_a, unit_b)
+    value, gap = certify(unit_cost, unit_a, unit_b, answer, largest_gap)
     if scale * mass < sys.float_info.min:
         raise InputError("The total cost underflows float64. Scale the costs or masses up.")
     small, large = sorted((scale, mass))  # in this order no digit is lost to a small factor
     with np.errstate(over="ignore"):  # checked in the next line
         plan *= mass
         total, phi, psi = value * large * small, phi * scale, psi * scale
-    if not (math.isfinite(total) and np.isfinite(phi).all() and np.isfinite(psi).all()):
-        raise InputError("The total cost or a potential overflows float64. Scale the costs or masses down.")
+    check_overflow(
+        "The total cost or a potential overflows float64. Scale the costs or masses down.", total, phi, psi
+    )
     plan, phi, psi = (like_input(array, like) for array in (plan, phi, psi))
     return Transport(total, plan, phi, psi, gap * large * small)
 
 
 def check_size(n: int, m: int) -> None:
     """Raise ``InputError`` for a cost matrix that would not fit into memory."""
-    fits = n * m <= LARGEST_COST
-    if fits:
-        try:  # ask for what the solver needs and give it back: POT ends the process where it gets no memory
-            np.empty((6, n, m))
-        except MemoryError:
-            fits = False
-    if not fits:
+    try:
+        if n * m > LARGEST_COST:
+            raise MemoryError
+        np.empty((6, n, m))  # what the solver needs, given back: POT ends the process where it gets no memory
+    except MemoryError:
         raise InputError(
             f"Exact transport between {n} and {m} points needs a cost matrix of "
             f"{8e-9 * n * m:.1f} GB, and the solver six times that; the limit is "
             f"{LARGEST_COST:.0e} entries and the memory that is free. Take a random subset of the points, "
             f"or wasserstein_1d for points on the line."
-        )
+        ) from None
 
 
-def emd_from_cost(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None) -> Transport:
+def problem(cost: ArrayLike, a: Masses, b: Masses) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A cost matrix (n, m) and masses that fit it and each other; raises ``InputError`` otherwise."""
+    matrix = as_float64(cost, "cost", 2)
+    check_size(*matrix.shape)
+    return matrix, *as_masses(a, b, *matrix.shape)
+
+
+def emd_from_cost(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transport:
     r"""The cheapest plan between masses a (n,) and b (m,) for any cost matrix (n, m).
 
     Masses default to 1/n and 1/m; they need equal totals, not total 1: ``cost`` scales with
@@ -197,14 +207,11 @@ def emd_from_cost(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | No
     >>> round(emd_from_cost([[0.0, 2.0], [2.0, 1.0]], [1.0, 1.0], [1.0, 1.0]).cost, 12)
     1.0
     """
-    matrix = as_float64(cost, "cost", 2)
-    n, m = matrix.shape
-    check_size(n, m)
-    a, b = check_masses(a, b, n, m)
+    matrix, a, b = problem(cost, a, b)
     return solve(matrix, a, b, like=cost, solver=network_simplex)
 
 
-def emd_lp(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None) -> Transport:
+def emd_lp(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transport:
     """The same as ``emd_from_cost``, by a general linear programming solver: slow, for teaching.
 
     The constraint matrix is written out in full, so n m is limited to 10,000. Raises as
@@ -213,14 +220,12 @@ def emd_lp(cost: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = No
     >>> round(emd_lp([[0.0, 2.0], [2.0, 1.0]], [1.0, 1.0], [1.0, 1.0]).cost, 12)
     1.0
     """
-    matrix = as_float64(cost, "cost", 2)
-    n, m = matrix.shape
-    if n * m > 10_000:
+    matrix, a, b = problem(cost, a, b)
+    if matrix.size > 10_000:
         raise InputError(
             f"emd_lp writes out every constraint, so it takes costs of at most 10,000 entries, "
-            f"got {n} x {m}. Use emd_from_cost, which is exact too."
+            f"got {len(a)} x {len(b)}. Use emd_from_cost, which is exact too."
         )
-    a, b = check_masses(a, b, n, m)
     return solve(matrix, a, b, like=cost, solver=linear_program)
 
 
@@ -238,25 +243,19 @@ def ground_cost(x: ArrayLike, y: ArrayLike, p: float) -> ArrayLike:
     >>> ground_cost([[0.0, 0.0]], [[3.0, 4.0]], 2).tolist()
     [[25.0]]
     """
-    like, x, y = x, as_points(x, "x"), as_points(y, "y")
-    if x.shape[1] != y.shape[1]:
-        raise InputError(f"Points must have one dimension, got {x.shape[1]} for x and {y.shape[1]} for y.")
-    p = as_power(p)
+    like, (x, y), p = x, as_clouds(x, y), as_power(p)
     check_size(len(x), len(y))
     unit = power_of_two_scale(x, y)
     distance = cdist(x / unit, y / unit)  # squares of the points themselves may leave float64
     with np.errstate(over="ignore", under="ignore"):  # checked below
         cost = (distance * unit) ** p
-    if not np.isfinite(cost).all():
-        raise InputError("The distances overflow float64. Scale the points down.")
+    check_overflow("The distances overflow float64. Scale the points down.", cost)
     if cost.max() < sys.float_info.min and distance.max() > 0:
         raise InputError("The distances underflow float64. Scale the points up.")
     return like_input(cost, like)
 
 
-def emd(
-    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, p: float = 1
-) -> Transport:
+def emd(x: ArrayLike, y: ArrayLike, a: Masses = None, b: Masses = None, *, p: float = 1) -> Transport:
     r"""Exact optimal transport between points x (n, d) and y (m, d), cost :math:`\|x_i-y_j\|^p`.
 
     A vector is n points on the line. Masses default to 1/n and 1/m. ``distance`` of the result is
@@ -267,7 +266,7 @@ def emd(
     >>> emd([[0.0, 0.0]], [[3.0, 4.0]]).distance
     5.0
     """
-    points, others = as_points(x, "x"), as_points(y, "y")
-    a, b = check_masses(a, b, len(points), len(others))
+    points, others = as_clouds(x, y)
+    a, b = as_masses(a, b, len(points), len(others))
     found = solve(ground_cost(points, others, p), a, b, like=x, solver=network_simplex)
     return replace(found, p=float(p))

@@ -6,14 +6,12 @@ import sys
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arrays import as_float64, like_input
+from .._arrays import as_float64, check_overflow, like_input
 from ..errors import InputError
-from .exact import as_power, check_masses
+from .exact import Masses, as_masses, as_power
 
 
-def wasserstein_1d(
-    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None, *, p: float = 1
-) -> float:
+def wasserstein_1d(x: ArrayLike, y: ArrayLike, a: Masses = None, b: Masses = None, *, p: float = 1) -> float:
     r""":math:`W_p = (\int_0^1 |F^{-1}(u) - G^{-1}(u)|^p du)^{1/p}` between laws on the line.
 
     x (n,) and y (m,) need not be sorted or of one length; ``p=math.inf`` gives the largest
@@ -26,7 +24,7 @@ def wasserstein_1d(
     5.0
     """
     x, y = as_float64(x, "x", 1), as_float64(y, "y", 1)
-    a, b = check_masses(a, b, len(x), len(y))
+    a, b = as_masses(a, b, len(x), len(y))
     p = as_power(p, infinite=True)
     i, j = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
     levels_x, levels_y = distribution_function(a[i]), distribution_function(b[j])
@@ -38,8 +36,7 @@ def wasserstein_1d(
     with np.errstate(over="ignore"):  # checked below
         moved = np.abs(x_u - y_u)
     longest = moved.max()
-    if not math.isfinite(longest):
-        raise InputError("The distances overflow float64. Scale the points down.")
+    check_overflow("The distances overflow float64. Scale the points down.", longest)
     if 0 < longest < sys.float_info.min:
         raise InputError("The distances underflow float64. Scale the points up.")
     if p == math.inf or longest == 0:
@@ -65,7 +62,7 @@ def cumulative_flow(P: ArrayLike, Q: ArrayLike) -> ArrayLike:
     [0.0, 2.0, 2.0, -1.0, 0.0]
     """
     n = len(as_float64(P, "P", 1))
-    p, q = check_masses(P, Q, n, n, names="PQ")
+    p, q = as_masses(P, Q, n, n, names="PQ")
     flow = np.concatenate([[0.0], np.cumsum(p - q)])
     flow[-1] = 0.0
     return like_input(flow, P)

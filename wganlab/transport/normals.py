@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arrays import as_float64
+from .._arrays import as_float64, check_overflow
 from ..errors import InputError
 
 
@@ -23,8 +23,7 @@ def gaussian_w2(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: A
     1.0
     """
     distance = math.hypot(*w2_parts(mean_p, cov_p, mean_q, cov_q))
-    if not math.isfinite(distance):
-        raise InputError("The distance overflows float64. Scale the means and covariances down.")
+    check_overflow("The distance overflows float64. Scale the means and covariances down.", distance)
     return distance
 
 

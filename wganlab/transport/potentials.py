@@ -5,9 +5,9 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.sparse.csgraph import csgraph_from_dense, floyd_warshall
 
-from .._arrays import as_float64, like_input
+from .._arrays import as_float64, check_overflow, like_input
 from ..errors import InputError
-from .exact import as_points, check_masses, check_size, emd, ground_cost, power_of_two_scale
+from .exact import Masses, as_clouds, as_masses, as_points, check_size, emd, ground_cost, power_of_two_scale
 
 
 class Potential:
@@ -58,9 +58,7 @@ def interior_potentials(cost: np.ndarray, plan: np.ndarray, psi: np.ndarray) -> 
     return (cost - psi).min(axis=1)
 
 
-def kantorovich_potential(
-    x: ArrayLike, y: ArrayLike, a: ArrayLike | None = None, b: ArrayLike | None = None
-) -> Potential:
+def kantorovich_potential(x: ArrayLike, y: ArrayLike, a: Masses = None, b: Masses = None) -> Potential:
     r"""The exact critic: f with :math:`\sum_i a_i f(x_i) - \sum_j b_j f(y_j) = W_1` and slope <= 1.
 
     x (n, d) are real points, where f is high, y (m, d) fake ones. f extends the dual
@@ -75,13 +73,12 @@ def kantorovich_potential(
     >>> float(f([[3.0]])[0] - f([[0.0]])[0]), f.gradient([[0.0]]).tolist()
     (3.0, [[1.0]])
     """
-    points, others = as_points(x, "x"), as_points(y, "y")
-    a, b = check_masses(a, b, len(points), len(others))
+    points, others = as_clouds(x, y)
+    a, b = as_masses(a, b, len(points), len(others))
     points, others, a, b = points[a > 0], others[b > 0], a[a > 0], b[b > 0]
     check_size(len(others), len(others))  # the steps between fake points are a matrix, too
     found = emd(points, others, a, b * (a.sum() / b.sum()))  # totals of float32 differ by rounding
-    phi = interior_potentials(ground_cost(points, others, 1), found.plan, found.psi)
-    return Potential(points, phi)
+    return Potential(points, interior_potentials(ground_cost(points, others, 1), found.plan, found.psi))
 
 
 def c_transform(phi: ArrayLike, cost: ArrayLike) -> ArrayLike:
@@ -103,6 +100,5 @@ def c_transform(phi: ArrayLike, cost: ArrayLike) -> ArrayLike:
         )
     with np.errstate(over="ignore"):  # checked in the next line
         transform = (matrix - potential[:, None]).min(axis=0)
-    if not np.isfinite(transform).all():
-        raise InputError("The c-transform overflows float64. Scale the cost and phi down.")
+    check_overflow("The c-transform overflows float64. Scale the cost and phi down.", transform)
     return like_input(transform, phi)

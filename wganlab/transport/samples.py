@@ -6,10 +6,10 @@ from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
-import torch
+from torch import Generator, Tensor
 
 from .._arrays import as_float64
-from .._quadrature import integral, interval
+from .._quadrature import Interval, integral, interval
 from ..errors import InputError
 from .exact import as_points, emd
 from .line import wasserstein_1d
@@ -23,17 +23,14 @@ class SampleW1(NamedTuple):
 
 
 def sample_w1(
-    sampler: Callable[[int, torch.Generator], torch.Tensor],
-    n: int,
-    *,
-    repeats: int = 20,
-    rng: torch.Generator,
+    sampler: Callable[[int, Generator], Tensor], n: int, *, repeats: int = 20, rng: Generator
 ) -> SampleW1:
     """The mean of W1 between two independent samples of n points of one law: the floor at size n.
 
     ``sampler(n, rng)`` gives points (n, ...), each of which is flattened. Raises ``InputError`` for n < 1 or
     fewer than 2 repeats. Cost: that many transport problems, or sorts on the line.
 
+    >>> import torch
     >>> flat = lambda n, rng: torch.zeros(n, 2)
     >>> sample_w1(flat, 5, rng=torch.Generator())
     SampleW1(mean=0.0, error=0.0)
@@ -49,7 +46,7 @@ def sample_w1(
     return SampleW1(float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(repeats)))
 
 
-def bridge_constant(cdf: Callable[[float], float], support: tuple[float, float]) -> float:
+def bridge_constant(cdf: Callable[[float], float], support: Interval) -> float:
     r""":math:`\sqrt{2/\pi}\int\sqrt{F(1 - F)}\,dx`, the limit of :math:`\sqrt n\,\mathbb E\,W_1(P_n, P)`.
 
     ``cdf`` is the distribution function F of a law P on the line, with the support (low, high), which

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from .._arrays import as_float64
+from .._arrays import as_float64, check_overflow
 from ..errors import InputError
-from .exact import as_points, as_power
+from .exact import Masses, as_clouds, as_power
 from .line import wasserstein_1d
 
 Randomness = np.random.Generator | torch.Generator | int | None
@@ -40,8 +40,8 @@ def directions(projections: int | ArrayLike, d: int, rng: Randomness) -> np.ndar
 def sliced_wasserstein(
     x: ArrayLike,
     y: ArrayLike,
-    a: ArrayLike | None = None,
-    b: ArrayLike | None = None,
+    a: Masses = None,
+    b: Masses = None,
     *,
     p: float = 1,
     projections: int | ArrayLike = 100,
@@ -59,18 +59,13 @@ def sliced_wasserstein(
     >>> sliced_wasserstein([[0.0, 0.0]], [[3.0, 4.0]], projections=[[1.0, 0.0], [0.0, 1.0]])
     3.5
     """
-    points, others = as_points(x, "x"), as_points(y, "y")
-    if points.shape[1] != others.shape[1]:
-        raise InputError(
-            f"Points must have one dimension, got {points.shape[1]} for x and {others.shape[1]} for y."
-        )
+    points, others = as_clouds(x, y)
     p, rows = as_power(p), directions(projections, points.shape[1], rng)
     values = []
     for row in rows:
         with np.errstate(over="ignore", invalid="ignore"):  # checked in the next line
             shadows = points @ row, others @ row
-        if not all(np.isfinite(shadow).all() for shadow in shadows):
-            raise InputError("The projections overflow float64. Scale the points down.")
+        check_overflow("The projections overflow float64. Scale the points down.", *shadows)
         values.append(wasserstein_1d(*shadows, a, b, p=p))
     values = np.array(values)
     largest = values.max()
