@@ -135,7 +135,6 @@ def read_batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
             pixels, labels = rows[:, 1:], rows[:, 0]
         else:
             pixels, labels = read_pickle(content)
-            labels = np.array(labels)
         if labels.dtype.kind not in "iu" or not 0 <= labels.min() <= labels.max() <= 9:
             raise ValueError("its labels are not whole numbers from 0 to 9")
         return pixels.reshape(len(labels), 3072), labels.astype(np.int64)
@@ -144,7 +143,7 @@ def read_batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{where} is not a batch of CIFAR-10: {reason}") from error
 
 
-def read_pickle(content: bytes) -> tuple[np.ndarray, list[int]]:
+def read_pickle(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """The pixels and labels of a batch of the Python version."""
     for count, (opcode, value, _) in enumerate(pickletools.genops(content)):
         # without loading it: a few bytes of pickle can ask for gigabytes, an index into the memo alone
@@ -155,7 +154,7 @@ def read_pickle(content: bytes) -> tuple[np.ndarray, list[int]]:
     _, shape, dtype, by_columns, pixels = batch["data"].state
     if dtype.arguments[0] not in (b"u1", "u1") or by_columns or shape[1:] != (3072,):
         raise ValueError("its data are not an array of n rows of 3072 bytes")
-    return np.frombuffer(pixels, np.uint8).reshape(shape), batch["labels"]
+    return np.frombuffer(pixels, np.uint8).reshape(shape), np.array(batch["labels"])
 
 
 class Recorded:

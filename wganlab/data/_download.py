@@ -96,18 +96,17 @@ def fetch(file: File, seconds: float) -> bytes:
     This is done in a thread, which is left behind at the deadline: a server that sends its name, certificate
     or headers byte by byte holds that, not us.
     """
-    answers, finals = dict.fromkeys(file.urls, "no whole answer in time"), set()
+    # Of each url the reason why not, and whether that is final.
+    answers = dict.fromkeys(file.urls, ("no whole answer in time", False))
     found, stop = [], threading.Event()
 
     def ask() -> None:
         for pause, url in product(PAUSES, file.urls):
-            if not found and url not in finals and not stop.wait(pause):
+            if not found and not answers[url][1] and not stop.wait(pause):
                 try:
                     found.append(receive(url, file, stop))
                 except DownloadError as error:
-                    reason, final = error.args
-                    answers[url] = "".join(filter(str.isprintable, reason))[:300]
-                    finals.update({url} if final else ())
+                    answers[url] = error.args
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -116,7 +115,8 @@ def fetch(file: File, seconds: float) -> bytes:
     finally:
         stop.set()
     if not found:
-        said = "; ".join(f"{url}: {answer}" for url, answer in answers.items())
+        said = "; ".join(f"{url}: {reason[:300]}" for url, (reason, _) in answers.items())
+        said = "".join(filter(str.isprintable, said))
         said += f". Expected were {file.size} bytes with sha256 {file.sha256}"
         remedy = "Check the network and try again, or hand in your own folder."
         raise DataError(f"{file.name} could not be downloaded within {seconds:.0f} s. {said}. {remedy}")
