@@ -415,7 +415,7 @@ def test_they_refuse_batch_norm_and_change_nothing(constraint):
     [
         (lambda: R1(0.0), "R1 needs gamma > 0, got 0.0"),
         (lambda: Dragan(-1.0), "Dragan needs a weight > 0"),
-        (lambda: Dragan(1.0, math.inf), "and a scale > 0"),
+        (lambda: Dragan(1.0, math.inf), "Dragan needs a scale > 0, got inf"),
         (lambda: WassersteinDivergence(k=0), "k > 0"),
         (lambda: WassersteinDivergence(p=1.5), "p >= 2"),
         (

@@ -68,9 +68,7 @@ class WeightClipping(Constraint):
 
     def __post_init__(self):
         if not 0 < self.c < float("inf"):
-            raise InputError(
-                f"WeightClipping needs a bound c > 0, got c = {self.c}. The paper's value is 0.01."
-            )
+            raise InputError(f"Clipping needs a bound c > 0, got c = {self.c}. The paper's value is 0.01.")
 
     @torch.no_grad()
     def project(self, critic: nn.Module) -> None:
@@ -140,10 +138,7 @@ class GradientPenalty(SlopePenalty):
     one_sided: bool = False
 
     def __post_init__(self):
-        if not 0 < self.weight < float("inf"):
-            raise InputError(
-                f"GradientPenalty needs a weight > 0, got {self.weight}. The paper's value is 10."
-            )
+        check_positive("GradientPenalty needs a weight", self.weight, "The paper's value is 10.")
 
     def what(self, gradient: Tensor) -> Tensor:
         slope = gradient.flatten(1).norm(dim=1)  # (m, ...) -> (m,)
@@ -169,8 +164,7 @@ class R1(SlopePenalty):
     gamma: float = 10.0
 
     def __post_init__(self):
-        if not 0 < self.gamma < float("inf"):
-            raise InputError(f"R1 needs gamma > 0, got {self.gamma}. The paper's value is 10.")
+        check_positive("R1 needs gamma", self.gamma, "The paper's value is 10.")
 
     def where(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
         return x
@@ -200,11 +194,8 @@ class Dragan(SlopePenalty):
     scale: float = 0.5
 
     def __post_init__(self):
-        if not (0 < self.weight < float("inf") and 0 < self.scale < float("inf")):
-            raise InputError(
-                f"Dragan needs a weight > 0 and a scale > 0, got {self.weight} and {self.scale}. "
-                f"The authors' values are 10 and 0.5."
-            )
+        check_positive("Dragan needs a weight", self.weight, "The authors' value is 10.")
+        check_positive("Dragan needs a scale", self.scale, "The authors' value is 0.5.")
 
     def where(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
         check_segment("Dragan", x, x, eps)
@@ -238,14 +229,18 @@ class WassersteinDivergence(SlopePenalty):
 
     def __post_init__(self):
         if not (0 < self.k < float("inf") and 2 <= self.p < float("inf")):
-            raise InputError(
-                f"WassersteinDivergence needs k > 0 and a power p >= 2, got k = {self.k} and p = {self.p}. "
-                f"Usual values are 2 and 6."
-            )
+            found = f"got k = {self.k} and p = {self.p}. Usual values are 2 and 6."
+            raise InputError(f"WassersteinDivergence needs k > 0 and a power p >= 2, {found}")
 
     def what(self, gradient: Tensor) -> Tensor:
         square = gradient.square().flatten(1).sum(dim=1)  # of the slope, (m,)
         return self.k * square.pow(self.p / 2).mean()
+
+
+def check_positive(need: str, value: float, usual: str) -> None:
+    """Raise ``InputError`` unless a number is positive and finite."""
+    if not 0 < value < float("inf"):
+        raise InputError(f"{need} > 0, got {value}. {usual}")
 
 
 def per_row(eps: Tensor, x: Tensor) -> Tensor:
@@ -281,12 +276,11 @@ def hash32(word: Tensor) -> Tensor:
 def refuse_batchnorm(critic: nn.Module, penalty: str) -> None:
     """Raise ``InputError`` if a layer mixes the rows of a batch, as BatchNorm in training does."""
     for name, module in getattr(critic, "named_modules", tuple)():
-        uses_batch = isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats)
-        if uses_batch:
+        if isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats):
             raise InputError(
-                f"{penalty} needs a critic that scores each row on its own, but "
-                f"'{name}' is {type(module).__name__}, which mixes the rows of a batch "
-                f"(Gulrajani et al. 2017, section 4). Use LayerNorm or GroupNorm."
+                f"{penalty} needs a critic that scores each row on its own, but '{name}' is "
+                f"{type(module).__name__}, which mixes the rows of a batch (Gulrajani et al. 2017, "
+                f"section 4). Use LayerNorm or GroupNorm."
             )
 
 
@@ -294,9 +288,8 @@ def check_segment(penalty: str, x: Tensor, x_fake: Tensor, eps: Tensor) -> None:
     """Raise ``InputError`` unless x and x_fake agree in shape and eps has one number a row."""
     if x.shape != x_fake.shape or x.ndim < 2:
         raise InputError(
-            f"{penalty} draws segments between rows, so x and x_fake need one shape "
-            f"(m, ...), got {tuple(x.shape)} and {tuple(x_fake.shape)}. "
-            f"Give points on the line as (m, 1)."
+            f"{penalty} draws segments between rows, so x and x_fake need one shape (m, ...), got "
+            f"{tuple(x.shape)} and {tuple(x_fake.shape)}. Give points on the line as (m, 1)."
         )
     if eps.shape != x.shape[:1]:
         raise InputError(

@@ -30,6 +30,7 @@ __all__ = ["Average", "Game", "Step", "critic_gradient", "fit", "train"]
 __all__ += ["apply_gradient", "descend", "device", "linear_decay"]
 
 Gradient = Sequence[Tensor]  # one tensor for each trainable weight, in the optimizer's order
+STATEFUL = ("generator", "critic", "generator_optimizer", "critic_optimizer")  # the parts of a game's state
 
 
 def identity(value):
@@ -98,9 +99,8 @@ def optimizer_for(name: str, player: nn.Module, make_optimizer: MakeOptimizer) -
     try:
         return make_optimizer(trainable(player))
     except ValueError as error:
-        raise InputError(
-            f"The {name}'s optimizer cannot be made: {error}. Change that number in the recipe."
-        ) from error
+        remedy = "Change that number in the recipe."
+        raise InputError(f"The {name}'s optimizer cannot be made: {error}. {remedy}") from error
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
@@ -196,20 +196,12 @@ class Game:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, besides the draw."""
-        return {
-            "step": self.step,
-            "generator": self.generator.state_dict(),
-            "critic": self.critic.state_dict(),
-            "generator_optimizer": self.generator_optimizer.state_dict(),
-            "critic_optimizer": self.critic_optimizer.state_dict(),
-        }
+        return {"step": self.step} | {name: getattr(self, name).state_dict() for name in STATEFUL}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from ``state``, which a game of the same players and recipe has given."""
-        self.generator.load_state_dict(state["generator"])
-        self.critic.load_state_dict(state["critic"])
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        for name in STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
 
 
@@ -233,9 +225,8 @@ def check_scores(f: Tensor, m: int) -> Tensor:
     """The scores of m rows; raises ``InputError`` unless their shape is (m,)."""
     if f.shape != (m,):
         raise InputError(
-            f"A critic gives one score a row, shape ({m},), but this one gave "
-            f"{tuple(f.shape)}. End it with nn.Flatten(0), or build it with "
-            f"networks.mlp(inputs, 1)."
+            f"A critic gives one score a row, shape ({m},), but this one gave {tuple(f.shape)}. "
+            f"End it with nn.Flatten(0), or build it with networks.mlp(inputs, 1)."
         )
     return f
 
@@ -283,18 +274,13 @@ def algorithm_1(game: Game, draw: Draw, until: int, play: Game) -> Iterator[Step
         yield Step(game.step, critic_loss, penalty, generator_loss)
 
 
-def constant(step: int) -> float:
-    """The whole learning rate at each step."""
-    return 1.0
-
-
 def fit(
     critic: nn.Module,
     draw: Callable[[int], tuple[Tensor, Tensor, Tensor]],
     recipe: Recipe,
     until: int,
     *,
-    rate: Callable[[int], float] = constant,
+    rate: Callable[[int], float] = lambda step: 1.0,
     accelerate: Acceleration = identity,
 ) -> Iterator[Step]:
     """A critic alone against fixed distributions, lines 2 to 8 of Algorithm 1: a ``Step`` after each update.
@@ -391,8 +377,8 @@ def check_finite(*steps: Step) -> None:
 
 def losses_of(step: Step) -> dict[str, Tensor]:
     """The losses of a step by their names."""
-    losses = {name.replace("_", " "): getattr(step, name) for name in step._fields[1:]}
-    return {name: loss for name, loss in losses.items() if loss is not None}
+    named = zip(step._fields[1:], step[1:], strict=True)
+    return {name.replace("_", " "): loss for name, loss in named if loss is not None}
 
 
 class Average:

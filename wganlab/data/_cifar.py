@@ -10,11 +10,9 @@ and 3,072 bytes). Both hold a picture as 1,024 red, 1,024 green and 1,024 blue b
 import io
 import pickle
 import pickletools
-import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -85,7 +83,7 @@ class Stream:
     those of the members that were asked for.
     """
 
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: io.BufferedIOBase):
         self.file, self.granted, self.tell = file, HEADERS, file.tell
 
     def read(self, size: int) -> bytes:
@@ -119,8 +117,7 @@ def read_archive(path: Path, names: list[str]) -> Iterator[tuple[str, str, bytes
                         raise DataError(f"{member.name} is twice there, too long, or no regular file")
                     left.remove(name)
                     stream.granted += member.size
-                    shutil.copyfileobj(archive.extractfile(member), content := io.BytesIO())
-                    yield name, f"{path}:{member.name}", content.getvalue()
+                    yield name, f"{path}:{member.name}", archive.extractfile(member).read()
             file.seek(WHOLE)
             if file.read(1):
                 raise DataError(TOO_LONG)
@@ -138,16 +135,15 @@ def read_batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
             pixels, labels = rows[:, 1:], rows[:, 0]
         else:
             pixels, labels = read_pickle(content)
-            labels = np.array(labels)
         if labels.dtype.kind not in "iu" or not 0 <= labels.min() <= labels.max() <= 9:
             raise ValueError("its labels are not whole numbers from 0 to 9")
         return pixels.reshape(len(labels), 3072), labels.astype(np.int64)
     except Exception as error:  # what foreign bytes raise differs from opcode to opcode
-        reason = f"{type(error).__name__}: {error}. Nothing in it was run. Get it anew"
-        raise DataError(f"{where} is not a batch of CIFAR-10: {reason}.") from error
+        reason = f"{type(error).__name__}: {error}. Nothing in it was run. Get it anew."
+        raise DataError(f"{where} is not a batch of CIFAR-10: {reason}") from error
 
 
-def read_pickle(content: bytes) -> tuple[np.ndarray, list[int]]:
+def read_pickle(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """The pixels and labels of a batch of the Python version."""
     for count, (opcode, value, _) in enumerate(pickletools.genops(content)):
         # without loading it: a few bytes of pickle can ask for gigabytes, an index into the memo alone
@@ -158,7 +154,7 @@ def read_pickle(content: bytes) -> tuple[np.ndarray, list[int]]:
     _, shape, dtype, by_columns, pixels = batch["data"].state
     if dtype.arguments[0] not in (b"u1", "u1") or by_columns or shape[1:] != (3072,):
         raise ValueError("its data are not an array of n rows of 3072 bytes")
-    return np.frombuffer(pixels, np.uint8).reshape(shape), batch["labels"]
+    return np.frombuffer(pixels, np.uint8).reshape(shape), np.array(batch["labels"])
 
 
 class Recorded:

@@ -43,12 +43,10 @@ def read_checked(path: Path, sha256: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"The data file {path} cannot be read: {error.strerror}. {RESTORE}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror}. {RESTORE}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise DataError(
-            f"The data file {path} was altered: its sha256 is {found}, expected {sha256}. {RESTORE}"
-        )
+        raise DataError(f"{path} was altered: its sha256 is {found}, expected {sha256}. {RESTORE}")
     return content
 
 

@@ -49,10 +49,9 @@ def cache() -> Path:
     It is made when something is first written to it. Raises ``DataError`` where no home folder is known.
     """
     parent = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    parent = parent if parent.is_absolute() else Path("~/.cache")
     try:
-        if chosen := os.environ.get("WGANLAB_CACHE"):
-            return Path(chosen).expanduser().absolute()
-        return (parent if parent.is_absolute() else Path("~/.cache").expanduser()) / "wganlab"
+        return Path(os.environ.get("WGANLAB_CACHE") or parent / "wganlab").expanduser().absolute()
     except RuntimeError as error:
         raise DataError(f"There is no cache: {error} Set WGANLAB_CACHE to a folder.") from error
 
@@ -97,18 +96,17 @@ def fetch(file: File, seconds: float) -> bytes:
     This is done in a thread, which is left behind at the deadline: a server that sends its name, certificate
     or headers byte by byte holds that, not us.
     """
-    answers, finals = dict.fromkeys(file.urls, "no whole answer in time"), set()
+    # Of each url the reason why not, and whether that is final.
+    answers = dict.fromkeys(file.urls, ("no whole answer in time", False))
     found, stop = [], threading.Event()
 
     def ask() -> None:
         for pause, url in product(PAUSES, file.urls):
-            if not found and url not in finals and not stop.wait(pause):
+            if not found and not answers[url][1] and not stop.wait(pause):
                 try:
                     found.append(receive(url, file, stop))
                 except DownloadError as error:
-                    reason, final = error.args
-                    answers[url] = "".join(filter(str.isprintable, reason))[:300]
-                    finals.update({url} if final else ())
+                    answers[url] = error.args
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -117,11 +115,11 @@ def fetch(file: File, seconds: float) -> bytes:
     finally:
         stop.set()
     if not found:
-        said = "; ".join(f"{url}: {answer}" for url, answer in answers.items())
-        raise DataError(
-            f"{file.name} could not be downloaded within {seconds:.0f} s. {said}. Expected were {file.size} "
-            f"bytes with sha256 {file.sha256}. Check the network and try again, or hand in your own folder."
-        )
+        said = "; ".join(f"{url}: {reason[:300]}" for url, (reason, _) in answers.items())
+        said = "".join(filter(str.isprintable, said))
+        said += f". Expected were {file.size} bytes with sha256 {file.sha256}"
+        remedy = "Check the network and try again, or hand in your own folder."
+        raise DataError(f"{file.name} could not be downloaded within {seconds:.0f} s. {said}. {remedy}")
     return found[0]
 
 
@@ -138,12 +136,11 @@ def receive(url: str, file: File, stop: threading.Event) -> bytes:
                 raw += chunk
     except urllib.error.HTTPError as error:
         error.close()
-        passing = error.code >= 500 or error.code in (408, 425, 429)
-        raise DownloadError(f"HTTP {error.code} {error.reason}", not passing) from error
+        final = error.code < 500 and error.code not in (408, 425, 429)
+        raise DownloadError(f"HTTP {error.code} {error.reason}", final) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        final = isinstance(reason, ssl.SSLError)
-        raise DownloadError(f"{type(reason).__name__}: {reason}", final) from error
+        raise DownloadError(f"{type(reason).__name__}: {reason}", isinstance(reason, ssl.SSLError)) from error
     content = bytes(raw)
     if file.gzipped:
         with contextlib.suppress(zlib.error):  # what is no gzip is reported as it came
@@ -176,16 +173,13 @@ def find(folder: Path, places: list[str], name: str) -> Path:
         held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     except OSError as error:  # it does not exist, may not be read, or has too long a name
         raise DataError(f"The folder {folder} cannot be read: {error.strerror}.") from error
-    expected = ", ".join(places[:5])
-    remedy = f"Put one there, or get it with data.{name}(download=True)"
-    raise DataError(f"{folder} has none of {expected}; it holds {held}. {remedy}.")
+    found = f"{folder} has none of {', '.join(places[:5])}; it holds {held}"
+    raise DataError(f"{found}. Put one there, or get it with data.{name}(download=True).")
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """A file open for reading, unpacked if it is gzip, which is seen by its first bytes."""
     with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        with gzip.open(raw) if packed else contextlib.nullcontext(raw) as file:
-            yield file
+        packed = raw.peek(2).startswith(b"\x1f\x8b")
+        yield gzip.GzipFile(fileobj=raw) if packed else raw

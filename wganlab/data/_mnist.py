@@ -81,10 +81,9 @@ def read_idx(path: Path, row: tuple[int, ...]) -> np.ndarray:
             header = file.read(8 + 4 * len(row))
             shape = np.frombuffer(header, ">u4", len(header) // 4)[1:].tolist()
             if not (header.startswith(magic) and shape and shape[1:] == [*row] and 1 <= shape[0] <= MOST):
-                raise DataError(
-                    f"{path} is no IDX file of 1 to {MOST} times {row} bytes: after {header[:4]!r}, expected "
-                    f"{magic!r}, it says {shape}. Get it anew; for other pictures use data.images."
-                )
+                found = f"after {header[:4]!r}, expected {magic!r}, it says {shape}"
+                remedy = "Get it anew; for other pictures use data.images."
+                raise DataError(f"{path} is no IDX file of 1 to {MOST} times {row} bytes: {found}. {remedy}")
             length, values = math.prod(shape), bytearray()  # grown by what is there, not by what it says
             while part := file.read(min(CHUNK, length + 1 - len(values))):
                 values += part  # up to one more than may be; at its end gzip checks its sum
@@ -92,7 +91,5 @@ def read_idx(path: Path, row: tuple[int, ...]) -> np.ndarray:
         raise DataError(f"{path} cannot be read: {error}. Get it anew.") from error
     if len(values) != length:
         found = len(values) if len(values) < length else "more"
-        raise DataError(
-            f"{path} should hold {length} bytes after its header, and holds {found}. Get it anew."
-        )
+        raise DataError(f"{path} should hold {length} bytes after its header, holds {found}. Get it anew.")
     return np.frombuffer(values, np.uint8).reshape(shape)

@@ -60,26 +60,22 @@ def square(file: Path, size: int) -> Image.Image:
             with Image.open(file, formats=FORMATS) as picture:
                 check(file, picture)
                 ImageOps.exif_transpose(picture, in_place=True)
-                return middle(opaque(picture), size)
+                # The cut strips are never resized, however long they are.
+                return ImageOps.fit(opaque(picture), (size, size), Image.Resampling.BILINEAR)
     except DataError:
         raise
     except Exception as error:  # what foreign bytes raise differs from format to format
-        reason = f"{type(error).__name__}: {error}"
-        remedy = "Replace it, or take it out of the folder"
-        raise DataError(f"The picture {file} cannot be read: {reason}. {remedy}.") from error
+        reason = f"{type(error).__name__}: {error}. Replace it, or take it out of the folder"
+        raise DataError(f"The picture {file} cannot be read: {reason}.") from error
 
 
 def check(file: Path, picture: Image.Image) -> None:
     """Raise ``DataError`` for a picture that is too large or too deep, before its pixels are unpacked."""
     width, height = picture.size
     if width * height > MOST_PIXELS:
-        raise DataError(
-            f"The picture {file} has {width} x {height} pixels, more than {MOST_PIXELS}. Make it smaller."
-        )
+        raise DataError(f"{file} has {width} x {height} pixels, more than {MOST_PIXELS}. Make it smaller.")
     if picture.mode.startswith(("I", "F")):
-        raise DataError(
-            f"The picture {file} has more than 8 bits a channel (mode {picture.mode}). Save it with 8."
-        )
+        raise DataError(f"{file} has more than 8 bits a channel (mode {picture.mode}). Save it with 8.")
 
 
 def opaque(picture: Image.Image) -> Image.Image:
@@ -89,12 +85,3 @@ def opaque(picture: Image.Image) -> Image.Image:
     picture = picture.convert("RGBA")
     white = Image.new("RGBA", picture.size, "white")
     return Image.alpha_composite(white, picture).convert("RGB")
-
-
-def middle(picture: Image.Image, size: int) -> Image.Image:
-    """The largest square in the middle, resized; the cut strips are never resized, however long they are."""
-    width, height = picture.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    return picture.resize((size, size), Image.Resampling.BILINEAR, box=box)

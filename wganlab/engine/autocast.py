@@ -61,10 +61,7 @@ def autocast(dtype: torch.dtype) -> Acceleration:
     (torch.float32, True)
     """
     if dtype is not torch.bfloat16:
-        raise InputError(
-            f"autocast takes torch.bfloat16, got {dtype}. float16 needs a scaled loss, which the penalty's "
-            f"square makes another loss."
-        )
+        raise InputError(f"autocast takes torch.bfloat16, got {dtype}. float16 would need scaled losses.")
 
     def accelerate(game: Game) -> Game:
         if exchanged(game):

@@ -36,7 +36,7 @@ class WeightedMean(torch.autograd.Function):
 class JointBatchNorm(_BatchNorm):
     """A BatchNorm of any dimension whose batch is the joint one of all ranks.
 
-    ``sizes`` are the ranks' numbers of rows, ``mean`` as in ``WeightedMean``. It takes over the weights and
+    ``sizes`` are the ranks' numbers of rows, ``mean`` as in ``WeightedMean``. It shares the weights and
     buffers of ``layer``, under the same names. A copy is a plain layer again, which knows of no ranks, so
     that one rank alone can sample from a copied generator. Raises ``InputError`` for a batch that is not this
     rank's share, since the other ranks may not be there to meet it.
@@ -44,17 +44,10 @@ class JointBatchNorm(_BatchNorm):
     """
 
     def __init__(self, layer: _BatchNorm, rank: int, sizes: list[int], mean: Callable[[Tensor], Tensor]):
-        super().__init__(
-            layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats
-        )
-        copy_state(self, layer)
-        self.kind, self.rank, self.sizes, self.mean = type(layer), rank, sizes, mean
+        vars(self).update(vars(layer), plain=layer, rank=rank, sizes=sizes, mean=mean)
 
     def __deepcopy__(self, memo: dict) -> _BatchNorm:
-        plain = self.kind(self.num_features, self.eps, self.momentum, self.affine, self.track_running_stats)
-        copy_state(plain, self, lambda tensor: copy.deepcopy(tensor, memo))
-        memo[id(self)] = plain
-        return plain
+        return copy.deepcopy(self.plain, memo).train(self.training)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training and self.track_running_stats:
@@ -78,7 +71,7 @@ class JointBatchNorm(_BatchNorm):
         return y.to(x.dtype)
 
     def _check_input_dim(self, x: Tensor) -> None:
-        self.kind._check_input_dim(self, x)
+        self.plain._check_input_dim(x)
 
     def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and biased variance of each channel over the joint batch, (C,) each: one collective."""
@@ -100,16 +93,6 @@ class JointBatchNorm(_BatchNorm):
         momentum = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
         self.running_var.lerp_((var * (n / (n - 1))).to(self.running_var.dtype), momentum)
-
-
-def copy_state(
-    new: nn.Module, old: nn.Module, change: Callable[[Tensor], Tensor] = lambda tensor: tensor
-) -> None:
-    """Give ``new`` the weights, the buffers and the mode of ``old``, through ``change``."""
-    for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-        tensor = getattr(old, name)
-        setattr(new, name, tensor if tensor is None else change(tensor))
-    new.train(old.training)
 
 
 def share_statistics(

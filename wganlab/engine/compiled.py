@@ -35,11 +35,14 @@ def compiled(game: Game, *, backend: str = "inductor") -> Game:
     True
     """
     if names := exchanged(game):
-        raise InputError(
-            f"compiled takes a game whose gradients are its own, but {names[0]} is exchanged. In a "
-            f"chain only autocast stands before it."
-        )
-    check_compiler(backend)
+        rule = "compiled takes a game whose gradients are its own"
+        raise InputError(f"{rule}, but {names[0]} is exchanged. In a chain only autocast stands before it.")
+    if not traces_gradients():
+        rule = "compiled needs a PyTorch that traces torch.autograd.grad (2.11 or newer)"
+        raise InputError(f"{rule}, and this is {torch.__version__}. Use accelerate=fast.")
+    if backend == "inductor" and compiler() is None:
+        remedy = "Install g++, or name one in the environment variable CXX; accelerate=fast needs none."
+        raise InputError(f"compiled needs a C++ compiler, and found none. {remedy}")
     twin = copy.copy(game)
     twin.critic_gradient = traced(game.critic_gradient, backend)
     twin.generator_gradient = traced(game.generator_gradient, backend)
@@ -60,9 +63,8 @@ def traced(gradient: Callable, backend: str) -> Callable:
                 return graph(*batch)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = " ".join(str(error).split("\n\n")[0].split())
-            raise InputError(
-                f"compiled cannot trace {gradient.__name__}: {reason}. Train without it."
-            ) from error
+            message = f"compiled cannot trace {gradient.__name__}: {reason}. Train without it."
+            raise InputError(message) from error
 
     return run
 
@@ -80,17 +82,3 @@ def traces_gradients() -> bool:
         import torch._dynamo
         import torch.utils.mkldnn
     return hasattr(torch._dynamo.config, "trace_autograd_ops")
-
-
-def check_compiler(backend: str) -> None:
-    """Raise ``InputError`` where ``torch.compile`` could not work."""
-    if not traces_gradients():
-        raise InputError(
-            f"compiled needs a PyTorch that traces torch.autograd.grad (2.11 or newer), and this is "
-            f"{torch.__version__}. Use accelerate=fast."
-        )
-    if backend == "inductor" and compiler() is None:
-        raise InputError(
-            "compiled needs a C++ compiler, and found none. Install g++ or clang++, or name one in the "
-            "environment variable CXX; accelerate=fast needs none."
-        )

@@ -2,7 +2,6 @@
 
 import copy
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,30 +25,6 @@ def cores() -> int:
         except OSError:
             places.add(cpu)
     return len(places)
-
-
-def one_turn(game: Game, m: int) -> Callable[[], None]:
-    """A function that plays one turn of a copy of ``game`` with batches of m rows made of noise."""
-    first = next(
-        layer for layer in game.generator.modules() if has_weights(layer) and not any(layer.children())
-    )
-    if not isinstance(first, nn.Linear):
-        raise InputError(
-            f"The shape of z is read from the generator's first layer, which must be nn.Linear, and is "
-            f"{type(first).__name__}."
-        )
-    twin = Game(copy.deepcopy(game.generator), copy.deepcopy(game.critic), game.recipe)
-    rng = torch.Generator().manual_seed(0)
-    z = torch.randn(m, first.in_features, generator=rng).to(first.weight)
-    with torch.no_grad():
-        x = -twin.generator(z)
-
-    def play() -> None:
-        for _ in range(game.recipe.n_critic):
-            twin.critic_step(x, z, x.new_full((m,), 0.5))
-        twin.generator_step(z)
-
-    return play
 
 
 class FlopCounter(TorchDispatchMode):
@@ -76,9 +51,19 @@ def flops(game: Game, m: int) -> int:
     >>> flops(game, 10)
     1440
     """
-    play = one_turn(game, m)
+    leaves = (layer for layer in game.generator.modules() if not any(layer.children()))
+    first = next(filter(has_weights, leaves))
+    if not isinstance(first, nn.Linear):
+        found = type(first).__name__
+        raise InputError(f"flops reads z's width from a first layer that must be nn.Linear, and is {found}.")
+    twin = Game(copy.deepcopy(game.generator), copy.deepcopy(game.critic), game.recipe)
+    z = torch.randn(m, first.in_features, generator=torch.Generator().manual_seed(0)).to(first.weight)
+    with torch.no_grad():
+        x = -twin.generator(z)
     with FlopCounter() as counter:
-        play()
+        for _ in range(game.recipe.n_critic):
+            twin.critic_step(x, z, x.new_full((m,), 0.5))
+        twin.generator_step(z)
     return counter.total
 
 

@@ -6,11 +6,11 @@ that needs a device stands in ``CudaGraph``; the rest is proved on a CPU, with o
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import InputError
@@ -76,9 +76,9 @@ class GraphedStep:
         self.step, self.game, self.optimizer, self.new_graph = step, game, optimizer, new_graph
         self.graph, self.warmed, self.rates = None, 0, None
         # Listed once: to walk through the players takes longer than a replay.
-        players = (self.game.generator, self.game.critic)
-        self.modules = [module for player in players for module in player.modules()]
-        self.tensors = [part for player in players for part in (*player.parameters(), *player.buffers())]
+        players = nn.ModuleList([game.generator, game.critic])
+        self.modules = list(players.modules())
+        self.tensors = [*players.parameters(), *players.buffers()]
         self.inputs: list[Tensor] = []
 
     def __call__(self, *batch: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -105,10 +105,7 @@ class GraphedStep:
         if any(value.device.type != self.new_graph.device for value in batch):
             return False
         self.inputs = self.inputs or [torch.empty_like(value) for value in batch]
-        return all(
-            static.shape == value.shape and static.dtype == value.dtype
-            for static, value in zip(self.inputs, batch, strict=True)
-        )
+        return forms(self.inputs) == forms(batch)
 
     def record(self, batch: tuple[Tensor, ...]) -> None:
         """Record the step on the static inputs; no weight moves."""
@@ -117,11 +114,9 @@ class GraphedStep:
             try:
                 self.outputs = graph.record(lambda: self.step(*self.inputs))
             except RuntimeError as error:
-                reason = str(error).strip().splitlines()[0]
-                raise InputError(
-                    f"graphed could not record {self.step.__name__}: {reason}. A step must not ask for a "
-                    f"tensor's value (item, a branch on it) nor leave the device; train without graphed."
-                ) from error
+                what = f"{self.step.__name__}: {str(error).strip().splitlines()[0]}"
+                rule = "A step must not ask for a tensor's value (item, a branch on it) nor leave the device"
+                raise InputError(f"graphed could not record {what}. {rule}; train without it.") from error
         self.graph, self.lr = graph, self.current_rates()
         self.known = self.state()
 
@@ -130,17 +125,18 @@ class GraphedStep:
 
     def state(self) -> tuple:
         """All that a recording has fixed: addresses, modes, and the optimizer's numbers."""
-        tensors = list(self.tensors)
-        for entries in self.optimizer.state.values():
-            tensors += [value for value in entries.values() if torch.is_tensor(value)]
-        numbers = [
-            (key, value)
-            for group in self.optimizer.param_groups
-            for key, value in group.items()
-            if key != "params" and not (key == "lr" and self.rates)
-        ]
+        entries = [value for each in self.optimizer.state.values() for value in each.values()]
+        tensors = [*self.tensors, *filter(torch.is_tensor, entries)]
+        free = {"params", "lr"} if self.rates else {"params"}
+        groups = self.optimizer.param_groups
+        numbers = [{key: group[key] for key in group.keys() - free} for group in groups]
         modes = [module.training for module in self.modules]
         return [value.data_ptr() for value in tensors], numbers, modes, self.game.recipe
+
+
+def forms(values: Iterable[Tensor]) -> list[tuple[torch.Size, torch.dtype]]:
+    """The shape and type of each."""
+    return [(value.shape, value.dtype) for value in values]
 
 
 def cloned(result: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
@@ -158,9 +154,7 @@ def capturable(optimizer: Optimizer, rates: list[Tensor] | None) -> Iterator[Non
     for weight, entries in optimizer.state.items():
         if torch.is_tensor(entries.get("step")):  # RMSprop's count lives on the CPU, a loaded one too
             entries["step"] = entries["step"].to(weight.device)
-    kept = [
-        {key: group[key] for key in ("capturable", "lr") if key in group} for group in optimizer.param_groups
-    ]
+    kept = [dict(group) for group in optimizer.param_groups]
     for k, group in enumerate(optimizer.param_groups):
         if "capturable" in group:
             group["capturable"] = True

@@ -96,13 +96,11 @@ class Heartbeat(threading.Thread):
     def unresponsive(self) -> dict[int, str]:
         """The ranks that no longer beat; if the store is silent itself, its host."""
         patience = MISSED * self.interval
+        running = [r for r, record in self.others().items() if not record["end"]]
+        silent = [r for r in running if self.heard - self.changed[r] > patience]
         if time.monotonic() - self.heard > patience:
-            return {} if self.host is None else {self.host: "is silent, it died or was stopped"}
-        return {
-            r: "is silent, it died or was stopped"
-            for r, record in self.others().items()
-            if not record["end"] and self.heard - self.changed[r] > patience
-        }
+            silent = [] if self.host is None else [self.host]
+        return dict.fromkeys(silent, "is silent, it died or was stopped")
 
     def finished(self) -> dict[int, str]:
         """The ranks that have finished without a failure while this one has not."""

@@ -76,8 +76,7 @@ class Ranks:
         """The ranks' numbers of rows of a joint batch of m; raises ``InputError`` for m < world."""
         if not isinstance(m, int) or m < self.world:
             raise InputError(f"{self.world} ranks need a batch of m >= {self.world} rows, got m = {m!r}.")
-        rows = [shard(m, rank, self.world) for rank in range(self.world)]
-        return [part.stop - part.start for part in rows]
+        return [len(range(m)[shard(m, rank, self.world)]) for rank in range(self.world)]
 
     def mean(self, m: int) -> Callable[[Iterable[Tensor]], list[Tensor]]:
         """For ``Game(mean=)``: gradients to their mean over ranks, weighted by each one's rows over m.
@@ -92,8 +91,7 @@ class Ranks:
             gradients = list(gradients)
             flat = torch.cat([gradient.reshape(-1) for gradient in gradients]).mul_(weight)
             parts = self.reduce(flat).split([gradient.numel() for gradient in gradients])
-            pairs = zip(parts, gradients, strict=True)
-            return [part.view(gradient.shape).to(gradient.dtype) for part, gradient in pairs]
+            return [part.view_as(old).to(old.dtype) for part, old in zip(parts, gradients, strict=True)]
 
         return averaged
 
@@ -164,35 +162,28 @@ class Ranks:
             if votes < self.world:
                 clear = votes > self.world / 2
                 odd = [r for r in range(self.world) if not clear or column[r] != majority]
-                raise different(name, odd, clear, game.step)
+                rest = "all others" if clear else "each other, and no majority says which is right"
+                who = f"rank{'s' * (len(odd) > 1)} {', '.join(map(str, odd))}"
+                raise RankError(
+                    f"The ranks are no longer the same at step {game.step}: '{name}' of {who} differs from "
+                    f"{rest}. Look for a step that is not deterministic or a faulty device, and continue "
+                    f"from the last checkpoint.",
+                    dict.fromkeys(odd, f"differs in '{name}'"),
+                )
 
 
 def blame(heartbeat: Heartbeat, what: str, error: RuntimeError) -> RankError:
     """The failure ``what`` and whose fault it is, as far as the heartbeats tell; else what ``error`` says."""
     found = heartbeat.diagnose()
-    why = "; ".join(f"rank {r} {reason}" for r, reason in sorted(found.items()))
-    return RankError(
-        f"{what}: {why or str(error).splitlines()[0]}. The last checkpoint is untouched: mend the cause and "
-        f"start again with --resume.",
-        found,
-    )
+    why = "; ".join(f"rank {r} {reason}" for r, reason in sorted(found.items())) or str(error).splitlines()[0]
+    remedy = "The last checkpoint is untouched: mend the cause and start again with --resume."
+    return RankError(f"{what}: {why}. {remedy}", found)
 
 
 def digest(tensor: Tensor) -> int:
     """64 bits that any change of a bit of ``tensor`` changes, as an int64."""
     data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big", signed=True)
-
-
-def different(name: str, odd: list[int], clear: bool, step: int) -> RankError:
-    """The failure of ``check_same``: ``odd`` ranks differ in the tensor ``name``."""
-    who = f"rank{'s' * (len(odd) > 1)} {', '.join(map(str, odd))}"
-    rest = "from all others" if clear else "from each other, and no majority says which is right"
-    return RankError(
-        f"The ranks are no longer the same at step {step}: '{name}' of {who} differs {rest}. Look for a "
-        f"step that is not deterministic or a faulty device, and continue from the last checkpoint.",
-        dict.fromkeys(odd, f"differs in '{name}'"),
-    )
 
 
 @contextmanager
@@ -246,10 +237,9 @@ def device_for(name: str, local_rank: int) -> torch.device:
     if name == "cpu" or (name == "auto" and not gpus):
         return torch.device("cpu")
     if local_rank >= gpus:
-        raise InputError(
-            f"Each rank needs a GPU of its own, and PyTorch sees {gpus} here for rank {local_rank} of this "
-            f"machine. Start as many ranks as there are GPUs, or use --device cpu."
-        )
+        found = f"PyTorch sees {gpus} for rank {local_rank} of this machine"
+        remedy = "Start as many ranks as there are GPUs, or use --device cpu."
+        raise InputError(f"Each rank needs a GPU of its own, and {found}. {remedy}")
     torch.cuda.set_device(local_rank)
     return torch.device("cuda", local_rank)
 
@@ -286,9 +276,8 @@ def rendezvous(rank: int, world: int, place: torch.device, timeout: float) -> He
 def connect(rank: int, timeout: float, *, host: bool) -> dist.TCPStore:
     """A connection to the common store, which the launcher holds, or else rank 0 (``host``)."""
     name, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    wait = timedelta(seconds=timeout)
     try:
-        return dist.TCPStore(name, port, is_master=host, timeout=wait, wait_for_workers=False)
+        return dist.TCPStore(name, port, None, host, timedelta(seconds=timeout), wait_for_workers=False)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise RankError(f"Rank {rank} cannot reach the store at {name}:{port}: {reason}") from error
