@@ -225,7 +225,7 @@ def test_refuses_segments(batch, message):
 def test_refuses_weights_and_bounds(bad):
     with pytest.raises(InputError, match=f"needs a weight > 0, got {bad}. The paper's value is 10"):
         GradientPenalty(bad)
-    with pytest.raises(InputError, match=f"needs a bound c > 0, got c = {bad}. The paper's value is 0.01"):
+    with pytest.raises(InputError, match=f"needs a bound c > 0, got {bad}. The paper's value is 0.01"):
         WeightClipping(bad)
 
 

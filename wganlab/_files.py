@@ -42,6 +42,8 @@ def write_atomically(path: Path, content: bytes | memoryview, *, keep: Path | No
         with open(new, "xb") as file:  # with the rights of any new file: mkstemp would give its owner's alone
             if fcntl:
                 fcntl.flock(file, fcntl.LOCK_EX)  # so that no other process removes it as stale
+            if os.fstat(file.fileno()).st_nlink == 0:  # one has, before it was locked
+                return write_atomically(path, content, keep=keep)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -67,8 +67,7 @@ class WeightClipping(Constraint):
     c: float = 0.01
 
     def __post_init__(self):
-        if not 0 < self.c < float("inf"):
-            raise InputError(f"Clipping needs a bound c > 0, got c = {self.c}. The paper's value is 0.01.")
+        check_positive("WeightClipping needs a bound c", self.c, "The paper's value is 0.01.")
 
     @torch.no_grad()
     def project(self, critic: nn.Module) -> None:

@@ -66,7 +66,7 @@ def cached(file: File, folder: Path, download: bool) -> Path:
         found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         if download and found != file.sha256:
             folder.mkdir(parents=True, exist_ok=True)
-            store(path, fetch(file, 60 + file.size / SLOWEST))
+            write_atomically(path, fetch(file, 60 + file.size / SLOWEST))
             return path
     except OSError as error:
         remedy = f"Set WGANLAB_CACHE to a folder with room for {file.size} bytes."
@@ -77,14 +77,6 @@ def cached(file: File, folder: Path, download: bool) -> Path:
     if found != file.sha256:
         raise DataError(f"{path} was altered: its sha256 is {found}, expected {file.sha256}. {remedy}")
     return path
-
-
-def store(path: Path, content: bytes) -> None:
-    """Write a file of the cache; again if another process swept the new part away as a killed one's."""
-    for _ in range(20):
-        with contextlib.suppress(FileNotFoundError):
-            return write_atomically(path, content)
-    return write_atomically(path, content)
 
 
 def fetch(file: File, seconds: float) -> bytes:
