@@ -64,8 +64,7 @@ def entropic_potentials(
     """
     if not (isinstance(iterations, Integral) and iterations >= 1):
         raise InputError(f"'iterations' must be a whole number >= 1, got {iterations}.")
-    cost, epsilon = as_float64(cost, "cost", 2), as_epsilon(epsilon)
-    a, b = as_masses(a, b, *cost.shape)
+    (cost, a, b), epsilon = problem(cost, a, b), as_epsilon(epsilon)
     if len(a) > len(b):  # Newton's system has a row for each point of the first law
         g, f = entropic_potentials(cost.T, b, a, epsilon, iterations=iterations)
         return f, g
