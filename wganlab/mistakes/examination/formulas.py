@@ -91,8 +91,9 @@ class Formula:
         >>> Formula((1,))(torch.tensor([[3.0, 4.0]]), torch.ones(1)).item()
         16.0
         """
-        factor = FACTORS[self.factor][1](eps).view(-1, *[1] * (gradient.ndim - 1))
-        slope = norm_over(self.axes, factor * gradient, self.norm)
+        factor = FACTORS[self.factor][1](eps).view(-1, *[1] * gradient.ndim)
+        # one more axis of length 1, so that a norm over no axes is that of each entry by itself
+        slope = NORMS[self.norm][1](factor * gradient[..., None], (*self.axes, -1))
         return REDUCTIONS[self.reduction][1](COSTS[self.cost][1], slope - self.target)
 
     def weight(self, observations: Sequence[Observation]) -> float | None:
@@ -111,13 +112,6 @@ class Formula:
             if abs(each.value - (weight or 0.0) * unit) > 1e-4 * abs(each.value) + small:
                 return None
         return weight or None
-
-
-def norm_over(axes: tuple[int, ...], gradient: Tensor, kind: str) -> Tensor:
-    """The norm of that kind over the axes; without axes, of each entry by itself."""
-    if not axes:
-        gradient, axes = gradient[..., None], (gradient.ndim,)
-    return NORMS[kind][1](gradient, axes)
 
 
 def axes_bug(axes: tuple[int, ...], ndim: int) -> str:
@@ -156,23 +150,22 @@ def find_formula(observations: Sequence[Observation]) -> tuple[Formula, float] |
 
 
 def with_other_target(observations: Sequence[Observation]) -> list[Formula]:
-    r"""Formulas with a target t that is neither 0 nor 1, each from a fit of its three terms.
+    r"""Formulas with a target t that is neither 0 nor 1, each from a fit of its values at -1, 0 and 1.
 
-    :math:`\lambda\,\overline{(s - t)^2} = \lambda\overline{s^2} - 2\lambda t\,\bar s + \lambda t^2`.
+    The square is a parabola in t: :math:`F_t = \frac{t(t-1)}{2} F_{-1} + (1-t^2) F_0 + \frac{t(t+1)}{2} F_1`.
+    So the three coefficients of :math:`\lambda F_t` have the sum :math:`\lambda`, and the last less the
+    first is :math:`\lambda t`.
     """
     ndim = observations[0].gradient.ndim
     values = torch.tensor([[each.value] for each in observations], dtype=torch.float64)
     found = []
-    for axes, norm, reduction in itertools.product(
-        (tuple(range(1, ndim)), tuple(range(ndim)), (1,)), ("euclidean", "squared"), ("mean", "sum")
-    ):
-        terms = []
-        for each in observations:
-            s = norm_over(axes, each.gradient, norm)
-            rows = s.numel() if reduction == "sum" else 1
-            terms.append([rows * s.square().mean(), rows * s.mean(), float(rows)])
+    subsets = (tuple(range(1, ndim)), tuple(range(ndim)), (1,))
+    for axes, norm, reduction in itertools.product(subsets, ("euclidean", "squared"), ("mean", "sum")):
+        three = [Formula(axes, norm, target=t, reduction=reduction) for t in (-1.0, 0.0, 1.0)]
+        terms = [[member(each.gradient, each.eps) for member in three] for each in observations]
         solution = torch.linalg.lstsq(torch.tensor(terms, dtype=torch.float64), values).solution
-        weight, middle, _ = solution.flatten().tolist()
+        weight = solution.sum().item()
         if abs(weight) > 1e-9 * values.abs().max():
-            found.append(Formula(axes, norm, target=-middle / (2 * weight), reduction=reduction))
+            target = (solution[2] - solution[0]).item() / weight
+            found.append(Formula(axes, norm, target=target, reduction=reduction))
     return found
