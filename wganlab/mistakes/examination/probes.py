@@ -3,6 +3,7 @@
 import contextlib
 import io
 import math
+import os
 import random
 import warnings
 from collections.abc import Iterator
@@ -75,9 +76,9 @@ def unwrapped(x: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Random states, warnings, gradient mode, dtype and stdout are afterwards as they were before."""
+    """Random states, warnings, modes of torch, stdout and the folder are afterwards as they were before."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    dtype = torch.get_default_dtype()
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
     with (
         torch.random.fork_rng(devices=[]),
         warnings.catch_warnings(action="ignore"),
@@ -85,11 +86,13 @@ def undisturbed() -> Iterator[None]:
         torch.enable_grad(),
         torch.autograd.set_detect_anomaly(False),  # it would turn the NaN of nan-at-zero into an exception
         contextlib.redirect_stdout(io.StringIO()),
+        contextlib.chdir(os.getcwd()),
     ):
         try:
             yield
         finally:
             torch.set_default_dtype(dtype)
+            torch.set_default_device(None if device.type == "cpu" else device)
             random.setstate(states[0])
             np.random.set_state(states[1])  # noqa: NPY002
 
