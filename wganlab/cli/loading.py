@@ -35,7 +35,7 @@ def loaded(place: str) -> Iterator[Any]:
     sys.path.insert(0, str(path.parent))
     sys.dont_write_bytecode, sys.argv = True, [str(path)]  # a script may read options when it is imported
     try:
-        with undisturbed():
+        with undisturbed(), contextlib.redirect_stdout(sys.stderr):
             yield attribute(imported(path), name, file)
     finally:
         sys.path[:], sys.dont_write_bytecode, sys.argv = before, writes, words
@@ -74,10 +74,7 @@ def imported(path: Path) -> Any:
         raise InputError(f"{path.name} is no Python file. Give a file whose name ends in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[NAME] = module
-    with (
-        explained(f"{path.name} cannot be imported", "Run it by itself to see where."),
-        contextlib.redirect_stdout(sys.stderr),
-    ):
+    with explained(f"{path.name} cannot be imported", "Run it by itself to see where."):
         spec.loader.exec_module(module)
     return module
 

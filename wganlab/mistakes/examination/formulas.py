@@ -75,15 +75,9 @@ class Formula:
         >>> Formula((0, 1), reduction="sum").names(2)
         ('global-norm', 'sum-over-batch')
         """
-        bugs = (
-            axes_bug(self.axes, ndim),
-            NORMS[self.norm][0],
-            FACTORS[self.factor][0],
-            TARGETS.get(self.target, "wrong-target"),
-            COSTS[self.cost][0],
-            REDUCTIONS[self.reduction][0],
-        )
-        return tuple(name for name in bugs if name)
+        bugs = [axes_bug(self.axes, ndim), NORMS[self.norm][0], FACTORS[self.factor][0]]
+        bugs += [TARGETS.get(self.target, "wrong-target"), COSTS[self.cost][0], REDUCTIONS[self.reduction][0]]
+        return tuple(filter(None, bugs))
 
     def __call__(self, gradient: Tensor, eps: Tensor) -> Tensor:
         """Its value with weight 1 for gradients of shape (m, ...), shape ().
@@ -118,9 +112,7 @@ def axes_bug(axes: tuple[int, ...], ndim: int) -> str:
     """The name of a norm over these axes of a gradient with ``ndim`` axes; "" for one norm a row."""
     if axes == tuple(range(1, ndim)):
         return ""
-    if axes == tuple(range(ndim)):
-        return "global-norm"
-    return "channel-norm" if axes == (1,) else "wrong-axes"
+    return {tuple(range(ndim)): "global-norm", (1,): "channel-norm"}.get(axes, "wrong-axes")
 
 
 @functools.cache
@@ -132,19 +124,16 @@ def family(ndim: int) -> tuple[Formula, ...]:
         return len(member.names(ndim)) + (odd and (2 if 0 in member.axes else 1))
 
     subsets = [axes for k in range(ndim + 1) for axes in itertools.combinations(range(ndim), k)]
-    members = itertools.starmap(
-        Formula, itertools.product(subsets, NORMS, FACTORS, TARGETS, COSTS, REDUCTIONS)
-    )
+    choices = itertools.product(subsets, NORMS, FACTORS, TARGETS, COSTS, REDUCTIONS)
+    members = (Formula(*choice) for choice in choices)
     return tuple(sorted((member for member in members if bugs(member) <= 3), key=bugs))
 
 
 @torch.no_grad()
 def find_formula(observations: Sequence[Observation]) -> tuple[Formula, float] | None:
     """The member with the fewest bugs that gives all the values, and its weight; None if none does."""
-    ndim = observations[0].gradient.ndim
-    for member in (*family(ndim), *with_other_target(observations)):
-        weight = member.weight(observations)
-        if weight is not None:
+    for member in (*family(observations[0].gradient.ndim), *with_other_target(observations)):
+        if weight := member.weight(observations):
             return member, weight
     return None
 

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...constraints import WeightClipping
 from .entry import entry
 
 # Updates: (critic, optimizer, c) after a backward pass; one step and one clip
 
 
 def clip_weights(critic, c):
-    with torch.no_grad():
-        for weight in critic.parameters():
-            weight.clamp_(-c, c)
+    WeightClipping(c).project(critic)
 
 
 def clamp_first(critic, optimizer, c):
