@@ -35,7 +35,7 @@ def loaded(place: str) -> Iterator[Any]:
     sys.path.insert(0, str(path.parent))
     sys.dont_write_bytecode, sys.argv = True, [str(path)]  # a script may read options when it is imported
     try:
-        with undisturbed(), contextlib.redirect_stdout(sys.stderr):
+        with undisturbed(), contextlib.chdir("."), contextlib.redirect_stdout(sys.stderr):
             yield attribute(imported(path), name, file)
     finally:
         sys.path[:], sys.dont_write_bytecode, sys.argv = before, writes, words

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import math
-import os
 import random
 import warnings
 from collections.abc import Iterator
@@ -76,7 +75,7 @@ def unwrapped(x: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Random states, warnings, modes of torch, stdout and the folder are afterwards as they were before."""
+    """Random states, warnings, modes of torch and stdout are afterwards as they were before."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
     with (
@@ -86,7 +85,6 @@ def undisturbed() -> Iterator[None]:
         torch.enable_grad(),
         torch.autograd.set_detect_anomaly(False),  # it would turn the NaN of nan-at-zero into an exception
         contextlib.redirect_stdout(io.StringIO()),
-        contextlib.chdir(os.getcwd()),
     ):
         try:
             yield
