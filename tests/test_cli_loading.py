@@ -34,14 +34,14 @@ class Penalty:
     def method(self, critic, x, x_fake):
         return penalty(critic, x, x_fake)
 
+class Needy:
+    def __init__(self, weight): ...
+
     @staticmethod
     def apply(critic, x, x_fake):
         return penalty(critic, x, x_fake)
 
-class Child(Penalty): ...
-
-class Needy:
-    def __init__(self, weight): ...
+class Child(Needy): ...
 
 class Quits:
     def __init__(self):
@@ -55,6 +55,7 @@ number = 3
 """
 RUDE = """
 import os, torch
+print("rude")
 torch.manual_seed(0)
 torch.set_grad_enabled(False)
 torch.set_default_dtype(torch.float64)
@@ -94,9 +95,7 @@ def test_a_function_is_judged_and_nothing_is_left_behind(audit, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == set(FILES)
 
 
-@pytest.mark.parametrize(
-    "name", ["Penalty", "Penalty.apply", "Penalty.method", "Child.apply", "Child.method"]
-)
+@pytest.mark.parametrize("name", ["Penalty", "Penalty.method", "Needy.apply", "Child.apply"])
 def test_classes_and_methods(name, audit):
     assert audit(f"mine.py:{name}")[:2] == (0, OK.format(4))
 
@@ -137,7 +136,7 @@ def test_one_student_does_not_change_the_verdict_on_the_next(audit):
     code, out, err = audit("rude.py:penalty", "mine.py:penalty")
     assert code == 2
     assert out == f"mine.py:penalty: {OK.format(4)}"
-    assert err == "wganlab: rude.py:penalty: it cannot be judged (GeneratorExit)\n"
+    assert err == "rude\nwganlab: rude.py:penalty: it cannot be judged (GeneratorExit)\n"
     assert torch.get_default_dtype() == torch.float32
     assert torch.get_default_device().type == "cpu"
     assert (torch.is_anomaly_enabled(), torch.is_grad_enabled(), Path.cwd()) == (False, True, folder)
@@ -159,7 +158,7 @@ BROKEN = {
     "text.txt:f": "is no Python file",
     "mine.py:penalty --critic mine.py:number": "makes no critic",
     "mine.py:penalty --critic mine.py:Penalty": "makes no critic",
-    "mine.py:penalty --critic mine.py:Penalty.apply": "makes no critic",
+    "mine.py:penalty --critic mine.py:Needy.apply": "makes no critic",
     "mine.py:penalty --critic mine.py:none": "has no",
 }
 
