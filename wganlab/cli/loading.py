@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import inspect
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..mistakes.examination.probes import undisturbed
 
 NAME = "wganlab_audited_file"
 
@@ -32,18 +32,12 @@ def loaded(place: str) -> Iterator[Any]:
     if not path.is_file():
         raise InputError(f"There is no file {file} to audit. Give the path of a Python file.")
     before, writes, modules, words = list(sys.path), sys.dont_write_bytecode, set(sys.modules), sys.argv
-    folder, dtype, anomaly = os.getcwd(), torch.get_default_dtype(), torch.is_anomaly_enabled()
-    device, gradients = torch.get_default_device(), torch.is_grad_enabled()
     sys.path.insert(0, str(path.parent))
     sys.dont_write_bytecode, sys.argv = True, [str(path)]  # a script may read options when it is imported
     try:
-        yield attribute(imported(path), name, file)
+        with undisturbed(), contextlib.chdir("."), contextlib.redirect_stdout(sys.stderr):
+            yield attribute(imported(path), name, file)
     finally:
-        os.chdir(folder)
-        torch.set_default_dtype(dtype)
-        torch.set_default_device(None if device.type == "cpu" else device)
-        torch.autograd.set_detect_anomaly(anomaly)
-        torch.set_grad_enabled(gradients)
         sys.path[:], sys.dont_write_bytecode, sys.argv = before, writes, words
         for new in set(sys.modules) - modules:
             if new == NAME or neighbour(new, path.parent):
@@ -64,13 +58,10 @@ def loaded_critic(place: str | None) -> Iterator[nn.Module | None]:
     if place is None:
         yield None
         return
-    with torch.random.fork_rng(devices=[]), loaded(place) as found:
+    with loaded(place) as found:
         torch.default_generator.manual_seed(0)
-        try:
+        with explained(f"{place} makes no critic", "It is called without arguments."):
             critic = found if isinstance(found, nn.Module) else found()
-        except Exception as error:
-            said = f"{place} makes no critic ({one_line(error)}). It is called without arguments."
-            raise InputError(said) from error
         if not isinstance(critic, nn.Module):
             raise InputError(f"{place} makes a {type(critic).__name__}, no critic. Return an nn.Module.")
         yield critic
@@ -83,12 +74,8 @@ def imported(path: Path) -> Any:
         raise InputError(f"{path.name} is no Python file. Give a file whose name ends in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[NAME] = module
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        said = f"{path.name} cannot be imported ({one_line(error)}). Run it by itself to see where."
-        raise InputError(said) from error
+    with explained(f"{path.name} cannot be imported", "Run it by itself to see where."):
+        spec.loader.exec_module(module)
     return module
 
 
@@ -97,26 +84,25 @@ def attribute(module: Any, name: str, file: str) -> Any:
     found = module
     for part in name.split("."):
         if not hasattr(found, part):
-            known = [
-                key for key, value in vars(module).items() if callable(value) and not key.startswith("_")
-            ]
+            known = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
             raise InputError(f"{file} has no {name!r}. It has: {', '.join(known) or 'nothing to call'}.")
-        owner, found = found, getattr(found, part)
-        static = isinstance(owner, type) and isinstance(vars(owner).get(part), staticmethod)
-        if isinstance(owner, type) and inspect.isfunction(found) and not static:  # a method wants an instance
-            found = getattr(instance(owner, name, file), part)
+        if isinstance(found, type) and inspect.isfunction(inspect.getattr_static(found, part, None)):
+            found = instance(found, name, file)  # a method wants one, a static method does not
+        found = getattr(found, part)
     return instance(found, name, file) if isinstance(found, type) else found
 
 
 def instance(found: type, name: str, file: str) -> Any:
     """An instance of a class that needs no arguments."""
-    try:
+    with explained(f"{name} of {file} cannot be made without arguments", "Name an instance."):
         return found()
-    except Exception as error:
-        said = f"{name} of {file} cannot be made without arguments ({one_line(error)}). Name an instance."
-        raise InputError(said) from error
 
 
-def one_line(error: BaseException) -> str:
-    """An exception's type and text on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+@contextlib.contextmanager
+def explained(said: str, remedy: str) -> Iterator[None]:
+    """Whatever is raised becomes an ``InputError`` that says this and names the reason."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{said} ({reason}). {remedy}") from error

@@ -5,16 +5,16 @@
 ``points`` for the law of eps. Each step takes records and returns records.
 """
 
+import contextlib
 import inspect
 import math
-from typing import NamedTuple
 
 from torch import nn
 
 from ...errors import InputError
 from .calls import Layout, Penalty, observe
 from .critics import examine_critic
-from .explanation import derive, explain
+from .explanation import Explanation, derive, explain
 from .layouts import ROWS, broadcast_notes, find, fixed, layout_notes, other_channels
 from .probes import undisturbed
 from .report import Finding, Report
@@ -61,9 +61,8 @@ def check_arguments(gradient_penalty: object, critic: object) -> None:
             f"got {type(gradient_penalty).__name__}. Hand over the function, not what it returned."
         )
     try:
-        inspect.signature(gradient_penalty).bind(None, None, None)
-    except ValueError:  # a builtin without a signature
-        pass
+        with contextlib.suppress(ValueError):  # a builtin without a signature
+            inspect.signature(gradient_penalty).bind(None, None, None)
     except TypeError as error:
         raise InputError(
             f"audit calls the function with (critic, x, x_fake) alone, but: {error}. "
@@ -73,49 +72,37 @@ def check_arguments(gradient_penalty: object, critic: object) -> None:
         raise InputError(f"audit needs an nn.Module as critic, got {type(critic).__name__}.")
 
 
-class Examination(NamedTuple):
-    """What one layout showed: the bugs (name -> seen), and the weight and side if a formula was found."""
-
-    layout: Layout
-    findings: dict[str, str]
-    weight_and_side: tuple[float, bool] | None
-
-    def __str__(self):
-        weight, one_sided = self.weight_and_side
-        return f"weight {weight:g}, {'one' if one_sided else 'two'}-sided, on {self.layout}"
-
-
-def examine(function: Penalty, layout: Layout) -> Examination:
-    """One function on one layout; of each bug what was seen first."""
+def examine(function: Penalty, layout: Layout) -> tuple[dict[str, str], Explanation | None]:
+    """What one layout shows: of each bug what was seen first (name -> seen), and what explains them."""
     observed = observe(function, layout)
     explanation = explain(observed)
     findings: dict[str, str] = {}
     for name, seen in derive(observed, explanation):
         findings.setdefault(name, seen)
-    return Examination(layout, findings, explanation and explanation.weight_and_side)
+    return findings, explanation
 
 
 def judge(function: Penalty) -> tuple[dict[str, str], list[str], tuple[float | None, bool | None]]:
     """Bugs (name -> seen), notes, and the weight and side, each None if it could not be found."""
-    found: dict[str, str] = {}
-    notes, examined, refused = [], [], {}
+    found, notes, explanations, refused = {}, [], [], {}
     for kind in ROWS:
         layout, error = find(function, kind)
         if layout is None:
             refused[kind] = error
             continue
         notes += layout_notes(function, layout)
-        examined.append(examine(function, layout))
-        found = fixed(function, layout, error) | examined[-1].findings | found
+        bugs, explanation = examine(function, layout)
+        explanations.append(explanation)
+        found = fixed(function, layout, error) | bugs | found
         if kind == "pictures" and not found:  # a bug may show with another number of channels alone
-            examined.append(examine(function, other_channels(layout)))
-            found = examined[-1].findings
-    if not examined:
+            found, explanation = examine(function, other_channels(layout))
+            explanations.append(explanation)
+    if not explanations:
         return {"raises": f"on {' and '.join(refused)}: {refused['rows']}"}, notes, (None, None)
     notes += [f"{kind}: not taken ({error})" for kind, error in refused.items()]
     if "pictures" in refused:
         notes += broadcast_notes(function)
-    known = [each for each in examined if each.weight_and_side]
+    known = [each for each in explanations if each and each.formula]
     for each in [] if found else known[1:]:
         (weight, side), (first, first_side) = each.weight_and_side, known[0].weight_and_side
         if side != first_side or not math.isclose(weight, first, rel_tol=1e-3):

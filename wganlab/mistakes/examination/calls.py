@@ -1,5 +1,6 @@
 """The first step of an examination: the function is called, and what it gave is written down."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,18 +76,14 @@ class CallResult:
 
     @property
     def blocks(self) -> list[Tensor]:
-        """The batches that were asked; one of k times as many rows as x counts as k of them."""
+        """The batches that were asked, one of k times as many rows as x as k of them; last all together."""
         m = len(self.batch[0])
         pieces = (points.split(m) if len(points) % m == 0 else [points] for points in self.probe.points)
-        return [part for piece in pieces for part in piece]
+        return [*itertools.chain.from_iterable(pieces), torch.cat(self.probe.points)]
 
-    def points(self, block: int | None) -> Tensor:
-        """The points in one of the blocks, or in all of them."""
-        return torch.cat(self.blocks) if block is None else self.blocks[block]
-
-    def observation(self, block: int | None) -> Observation:
-        """The call in numbers, for the points in one of the blocks or in all of them."""
-        points = self.points(block).double()
+    def observation(self, block: int) -> Observation:
+        """The call in numbers, for the points in one of the blocks."""
+        points = self.blocks[block].double()
         eps = eps_of(points, *(part.double() for part in self.batch))
         return Observation(self.value.item(), self.probe.gradient(points), eps)
 

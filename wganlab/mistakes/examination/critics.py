@@ -1,7 +1,6 @@
 """A critic of the reader's own: does it score each row by itself?"""
 
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,25 +12,20 @@ from .probes import seed
 SIDES = (28, 32, 64, 16, 8, 128, 256)
 
 
-def candidate_rows(critic: nn.Module) -> Iterator[tuple[int, ...]]:
+def candidate_rows(critic: nn.Module) -> list[tuple[int, ...]]:
     """Shapes of one row that the critic might take, told by its first layer.
 
-    >>> next(candidate_rows(nn.Linear(7, 1)))
-    (7,)
+    >>> candidate_rows(nn.Linear(48, 1))
+    [(48,), (3, 4, 4)]
     """
-    for module in critic.modules():
-        if isinstance(module, nn.Conv2d):
-            yield from ((module.in_channels, side, side) for side in SIDES)
-            return
-        if isinstance(module, nn.Linear):
-            n = module.in_features
-            yield (n,)
-            for channels in (1, 3):
-                side = math.isqrt(n // channels)
-                if channels * side**2 == n:
-                    yield (channels, side, side)
-            return
-    yield from ((2,), (1,), (784,), (1, 28, 28), (3, 32, 32), (3, 64, 64))
+    first = next((layer for layer in critic.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
+    if first is None:
+        return [(2,), (1,), (784,), (1, 28, 28), (3, 32, 32), (3, 64, 64)]
+    if isinstance(first, nn.Conv2d):
+        return [(first.in_channels, side, side) for side in SIDES]
+    n = first.in_features
+    squares = [(channels, math.isqrt(n // channels), math.isqrt(n // channels)) for channels in (1, 3)]
+    return [(n,), *(row for row in squares if math.prod(row) == n)]
 
 
 def scores(critic: nn.Module, x: Tensor, mode: bool) -> Tensor | None:

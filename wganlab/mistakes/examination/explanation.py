@@ -17,17 +17,19 @@ from .probes import Probe
 class Explanation(NamedTuple):
     """The formula that gives the numbers, None if no known one does, and its weight, a guess then.
 
-    ``block`` is the one of the critic's calls in which the points are, None for all of them.
+    ``block`` is the one of the critic's calls in which the points are, -1 for all of them.
     """
 
     numbers: list[tuple[CallResult, Observation]]
-    block: int | None
+    block: int
     formula: Formula | None
     weight: float
 
     @property
     def names(self) -> tuple[str, ...]:
         """The bugs in the formula."""
+        if self.formula is None:
+            return ("unknown",)
         _, observation = self.numbers[0]
         return (*self.formula.names(observation.gradient.ndim), *(["wrong-sign"] if self.weight < 0 else []))
 
@@ -36,6 +38,10 @@ class Explanation(NamedTuple):
         """What a report says of the formula: its weight, and whether it is one-sided."""
         return (float(f"{abs(self.weight):.6g}"), self.formula.one_sided) if self.formula else None
 
+    def __str__(self):
+        weight, one_sided = self.weight_and_side
+        return f"weight {weight:g}, {'one' if one_sided else 'two'}-sided, on {self.numbers[0][0].layout}"
+
 
 def explain(observed: Observed) -> Explanation | None:
     """The formula with the fewest bugs; None where there are no finite numbers to be explained."""
@@ -43,15 +49,15 @@ def explain(observed: Observed) -> Explanation | None:
     if any(each.failure for each in observed.usual) or not all(each.value.isfinite() for each in calls):
         return None
     counts = {len(each.blocks) for each in calls}
-    several = len(counts) == 1 and max(counts) <= 6 and len(calls[0].points(None)) > len(calls[0].batch[0])
+    several = len(counts) == 1 and max(counts) <= 7 and len(calls[0].blocks[-1]) > len(calls[0].batch[0])
     known = []
-    for block in (*(range(counts.pop()) if several else ()), None):
+    for block in (*(range(counts.pop() - 1) if several else ()), -1):
         numbers = [(each, each.observation(block)) for each in calls]
         found = find_formula([observation for _, observation in numbers])
         if found:
             known.append(Explanation(numbers, block, *found))
     guess = abs(calls[0].value.item()) / 16 or 1.0
-    return min(known, key=lambda each: len(each.names), default=Explanation(numbers, None, None, guess))
+    return min(known, key=lambda each: len(each.names), default=Explanation(numbers, -1, None, guess))
 
 
 def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tuple[str, str]]:
@@ -73,34 +79,32 @@ def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tupl
         yield "not-finite", f"{each} costs {each.value.item()}"
     # without a formula, and with several calls of the critic, no one knows which points count
     if (explanation and explanation.formula) or len(observed.usual[0].probe.points) == 1:
-        yield from segment_findings(observed.segments, explanation and explanation.block)
+        for each in observed.segments:
+            yield from each.findings.items()
+            if each.failure:
+                return
+        block = explanation.block if explanation else -1
+        yield from diagnose_points([each.blocks[block] for each in observed.segments]).items()
 
 
 def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
     """Each bug of the formula, with the first number that is wrong; or that no formula is known."""
     each, value, right = worst_probe(explanation)
-    if explanation.formula is None:
-        yield (
-            "unknown",
-            f"{each} costs {value:.6g}; the right formula with the weight {explanation.weight:.6g}, "
-            f"which slope 5 suggests, gives {right:.6g}. None of the known bugs explains it",
-        )
-        return
     seen = f"{each} costs {value:.6g} instead of {right:.6g}"
     if "wrong-target" in explanation.names:
         seen += f"; slope {explanation.formula.target:.4g} is free"
-    for name in explanation.names:
-        yield name, seen
+    if "unknown" in explanation.names:
+        seen = f"{each} costs {value:.6g}; the right formula with the weight {explanation.weight:.6g}, which "
+        seen += f"slope 5 suggests, gives {right:.6g}. None of the known bugs explains it"
+    yield from ((name, seen) for name in explanation.names)
 
 
 def worst_probe(explanation: Explanation) -> tuple[CallResult, float, float]:
     """The first probe off by a hundredth, else the one most off; its value and the right one."""
-    one_sided = explanation.formula and explanation.formula.one_sided
+    cost = "above squared" if explanation.formula and explanation.formula.one_sided else "square"
     weight, off = abs(explanation.weight), []
     for each, (value, gradient, eps) in explanation.numbers:
-        axes = tuple(range(1, gradient.ndim))
-        formula = Formula(axes, cost="above squared" if one_sided else "square")
-        right = weight * formula(gradient, eps).item()
+        right = weight * Formula(tuple(range(1, gradient.ndim)), cost=cost)(gradient, eps).item()
         off.append((abs(value - right) / (abs(right) + 1e-3 * weight), each, value, right))
     return next((item for item in off if item[0] > 0.01), max(off, key=itemgetter(0)))[1:]
 
@@ -149,12 +153,3 @@ def dead_findings(dead: CallResult) -> Iterator[tuple[str, str]]:
     elif gradient is not None and not gradient.isfinite().all():
         seen = "a critic of slope 0 gets a gradient in its weights that is not finite"
         yield "nan-at-zero", f"{seen} (the value is {value:.6g})"
-
-
-def segment_findings(calls: list[CallResult], block: int | None) -> Iterator[tuple[str, str]]:
-    """Where on the segments the critic was asked, over several calls with different seeds."""
-    for each in calls:
-        yield from each.findings.items()
-        if each.failure:
-            return
-    yield from diagnose_points([each.points(block) for each in calls]).items()

@@ -75,15 +75,9 @@ class Formula:
         >>> Formula((0, 1), reduction="sum").names(2)
         ('global-norm', 'sum-over-batch')
         """
-        bugs = (
-            axes_bug(self.axes, ndim),
-            NORMS[self.norm][0],
-            FACTORS[self.factor][0],
-            TARGETS.get(self.target, "wrong-target"),
-            COSTS[self.cost][0],
-            REDUCTIONS[self.reduction][0],
-        )
-        return tuple(name for name in bugs if name)
+        bugs = [axes_bug(self.axes, ndim), NORMS[self.norm][0], FACTORS[self.factor][0]]
+        bugs += [TARGETS.get(self.target, "wrong-target"), COSTS[self.cost][0], REDUCTIONS[self.reduction][0]]
+        return tuple(filter(None, bugs))
 
     def __call__(self, gradient: Tensor, eps: Tensor) -> Tensor:
         """Its value with weight 1 for gradients of shape (m, ...), shape ().
@@ -91,8 +85,9 @@ class Formula:
         >>> Formula((1,))(torch.tensor([[3.0, 4.0]]), torch.ones(1)).item()
         16.0
         """
-        factor = FACTORS[self.factor][1](eps).view(-1, *[1] * (gradient.ndim - 1))
-        slope = norm_over(self.axes, factor * gradient, self.norm)
+        factor = FACTORS[self.factor][1](eps).view(-1, *[1] * gradient.ndim)
+        # one more axis of length 1, so that a norm over no axes is that of each entry by itself
+        slope = NORMS[self.norm][1](factor * gradient[..., None], (*self.axes, -1))
         return REDUCTIONS[self.reduction][1](COSTS[self.cost][1], slope - self.target)
 
     def weight(self, observations: Sequence[Observation]) -> float | None:
@@ -113,20 +108,11 @@ class Formula:
         return weight or None
 
 
-def norm_over(axes: tuple[int, ...], gradient: Tensor, kind: str) -> Tensor:
-    """The norm of that kind over the axes; without axes, of each entry by itself."""
-    if not axes:
-        gradient, axes = gradient[..., None], (gradient.ndim,)
-    return NORMS[kind][1](gradient, axes)
-
-
 def axes_bug(axes: tuple[int, ...], ndim: int) -> str:
     """The name of a norm over these axes of a gradient with ``ndim`` axes; "" for one norm a row."""
     if axes == tuple(range(1, ndim)):
         return ""
-    if axes == tuple(range(ndim)):
-        return "global-norm"
-    return "channel-norm" if axes == (1,) else "wrong-axes"
+    return {tuple(range(ndim)): "global-norm", (1,): "channel-norm"}.get(axes, "wrong-axes")
 
 
 @functools.cache
@@ -138,41 +124,37 @@ def family(ndim: int) -> tuple[Formula, ...]:
         return len(member.names(ndim)) + (odd and (2 if 0 in member.axes else 1))
 
     subsets = [axes for k in range(ndim + 1) for axes in itertools.combinations(range(ndim), k)]
-    members = itertools.starmap(
-        Formula, itertools.product(subsets, NORMS, FACTORS, TARGETS, COSTS, REDUCTIONS)
-    )
+    choices = itertools.product(subsets, NORMS, FACTORS, TARGETS, COSTS, REDUCTIONS)
+    members = (Formula(*choice) for choice in choices)
     return tuple(sorted((member for member in members if bugs(member) <= 3), key=bugs))
 
 
 @torch.no_grad()
 def find_formula(observations: Sequence[Observation]) -> tuple[Formula, float] | None:
     """The member with the fewest bugs that gives all the values, and its weight; None if none does."""
-    ndim = observations[0].gradient.ndim
-    for member in (*family(ndim), *with_other_target(observations)):
-        weight = member.weight(observations)
-        if weight is not None:
+    for member in (*family(observations[0].gradient.ndim), *with_other_target(observations)):
+        if weight := member.weight(observations):
             return member, weight
     return None
 
 
 def with_other_target(observations: Sequence[Observation]) -> list[Formula]:
-    r"""Formulas with a target t that is neither 0 nor 1, each from a fit of its three terms.
+    r"""Formulas with a target t that is neither 0 nor 1, each from a fit of its values at -1, 0 and 1.
 
-    :math:`\lambda\,\overline{(s - t)^2} = \lambda\overline{s^2} - 2\lambda t\,\bar s + \lambda t^2`.
+    The square is a parabola in t: :math:`F_t = \frac{t(t-1)}{2} F_{-1} + (1-t^2) F_0 + \frac{t(t+1)}{2} F_1`.
+    So the three coefficients of :math:`\lambda F_t` have the sum :math:`\lambda`, and the last less the
+    first is :math:`\lambda t`.
     """
     ndim = observations[0].gradient.ndim
     values = torch.tensor([[each.value] for each in observations], dtype=torch.float64)
     found = []
-    for axes, norm, reduction in itertools.product(
-        (tuple(range(1, ndim)), tuple(range(ndim)), (1,)), ("euclidean", "squared"), ("mean", "sum")
-    ):
-        terms = []
-        for each in observations:
-            s = norm_over(axes, each.gradient, norm)
-            rows = s.numel() if reduction == "sum" else 1
-            terms.append([rows * s.square().mean(), rows * s.mean(), float(rows)])
+    subsets = (tuple(range(1, ndim)), tuple(range(ndim)), (1,))
+    for axes, norm, reduction in itertools.product(subsets, ("euclidean", "squared"), ("mean", "sum")):
+        three = [Formula(axes, norm, target=t, reduction=reduction) for t in (-1.0, 0.0, 1.0)]
+        terms = [[member(each.gradient, each.eps) for member in three] for each in observations]
         solution = torch.linalg.lstsq(torch.tensor(terms, dtype=torch.float64), values).solution
-        weight, middle, _ = solution.flatten().tolist()
+        weight = solution.sum().item()
         if abs(weight) > 1e-9 * values.abs().max():
-            found.append(Formula(axes, norm, target=-middle / (2 * weight), reduction=reduction))
+            target = (solution[2] - solution[0]).item() / weight
+            found.append(Formula(axes, norm, target=target, reduction=reduction))
     return found

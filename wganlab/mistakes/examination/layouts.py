@@ -16,6 +16,11 @@ ROWS = {
 }
 BATCHES = [BATCH, 64, 32, 128, 16, 256, 100, 50, 10, 8]
 KINDS = [*itertools.product((torch.float64, torch.float32), ("flat", "column", "scalar"))]
+NOTES = {
+    torch.float32: "float64 data raise an error, float32 data do not",
+    "column": "it needs a critic whose scores have shape (m, 1), not (m,)",
+    "scalar": "it needs a critic that scores one row without a batch",
+}
 
 
 def unusual_shapes(kind: str) -> tuple[list[tuple[int, tuple[int, ...]]], list[tuple[int, tuple[int, ...]]]]:
@@ -89,17 +94,10 @@ def fixed(function: Penalty, layout: Layout, first: str) -> dict[str, str]:
 
 def layout_notes(function: Penalty, layout: Layout) -> list[str]:
     """What is no bug in the function but good to know."""
-    said = []
-    if layout.dtype == torch.float32:
-        said.append(f"{layout.kind}: float64 data raise an error, float32 data do not")
-    if layout.scores == "column":
-        said.append(f"{layout.kind}: it needs a critic whose scores have shape (m, 1), not (m,)")
-    if layout.scores == "scalar":
-        said.append(f"{layout.kind}: it needs a critic that scores one row without a batch")
-    error = error_on(function, replace(layout, m=1))
-    if error and layout.m == BATCH:
-        said.append(f"{layout.kind}: a batch of one row raises {error}")
-    return said
+    said = [NOTES[choice] for choice in (layout.dtype, layout.scores) if choice in NOTES]
+    if layout.m == BATCH and (error := error_on(function, replace(layout, m=1))):
+        said.append(f"a batch of one row raises {error}")
+    return [f"{layout.kind}: {each}" for each in said]
 
 
 def broadcast_notes(function: Penalty) -> list[str]:

@@ -29,19 +29,17 @@ def unit_segment(m: int, row: tuple[int, ...], dtype: torch.dtype) -> tuple[Tens
 
 def diagnose_points(calls: Sequence[Tensor]) -> dict[str, str]:
     """The bugs in the points of several calls with other seeds, each (n, ...): name -> what was seen."""
-    flat = [points.double().flatten(1) for points in calls]
-    if flat[0].shape[1] >= 3:
-        moved = max((points[:, 0] - ANCHOR).abs().max().item() for points in flat)
+    pooled, found = torch.cat(list(calls)).double().flatten(1), {}
+    if pooled.shape[1] >= 3:
+        moved = (pooled[:, 0] - ANCHOR).abs().max().item()
         if not moved <= SAME:
             seen = f"an entry that is {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"
             return {"off-segment": seen}
-        flat = [points[:, 1:] for points in flat]
-    found = {}
-    spread = max((points.amax(1) - points.amin(1)).max().item() for points in flat)
+        pooled = pooled[:, 1:]
+    spread = (pooled.amax(1) - pooled.amin(1)).max().item()
     if spread > SAME:
         found["pixel-eps"] = f"eps differs by up to {spread:.3g} between the entries of one row"
-    columns = [points[:, -1] for points in flat]
-    return found | diagnose_rows(columns)
+    return found | diagnose_rows([points.double().flatten(1)[:, -1] for points in calls])
 
 
 def diagnose_rows(calls: Sequence[Tensor]) -> dict[str, str]:
@@ -54,19 +52,16 @@ def diagnose_rows(calls: Sequence[Tensor]) -> dict[str, str]:
     """
     pooled = torch.cat(list(calls))
     low, high = pooled.min().item(), pooled.max().item()
-    if bool(((pooled.abs() < SAME) | ((pooled - 1).abs() < SAME)).all()):
-        where = (
-            "the real rows alone" if low > SAME else "the fake rows alone" if high < 1 - SAME else "the ends"
-        )
-        amount = f"{low:.3g}" if high - low < SAME else "0 or 1"
+    if torch.minimum(pooled.abs(), (pooled - 1).abs()).max() < SAME:
+        alone = "the real rows alone" if low > SAME else "the fake rows alone"
+        amount, where = (f"{low:.3g}", alone) if high - low < SAME else ("0 or 1", "the ends")
         return {"ends-only": f"eps is {amount} in every row and call: {where}"}
     if high - low < SAME:
         return {"constant-eps": f"eps is {low:.3g} in every row and call"}
     found = {}
     if all(torch.equal(calls[0], other) for other in calls[1:]):
         found["constant-eps"] = "the same eps come back in every call, whatever the seed"
-    different = max(len(torch.unique(eps)) for eps in calls)
-    m = len(calls[0])
+    different, m = max(len(eps.unique()) for eps in calls), len(calls[0])
     if different <= m / 2 and m > 1:
         found["batch-eps"] = f"{different} different eps in {m} rows of one call"
     return found | diagnose_law(pooled, shared="batch-eps" in found)
@@ -76,20 +71,18 @@ def diagnose_law(eps: Tensor, *, shared: bool) -> dict[str, str]:
     """The bugs in the law of eps: normal, or not uniform on [0, 1]; ``shared`` eps are too few for a law."""
     low, high = eps.min().item(), eps.max().item()
     outside = ((eps < -SAME) | (eps > 1 + SAME)).double().mean().item()
-    seen = f"eps from {low:.3g} to {high:.3g}, {100 * outside:.0f} % outside [0, 1]"
     ordered = eps.sort().values
     bound = math.sqrt(math.log(2e9) / (2 * len(eps)))  # Massart 1990: exceeded once in 1e9
     if outside:
-        normal = ks_distance(ordered, torch.special.ndtr(ordered)) < bound
-        return {"normal-eps" if normal and low < -SAME else "eps-range": seen}
+        name = "normal-eps" if ks_distance(ordered, torch.special.ndtr(ordered)) < bound else "eps-range"
+        return {name: f"eps from {low:.3g} to {high:.3g}, {100 * outside:.0f} % outside [0, 1]"}
     if shared:
         return {}
     far = ks_distance(ordered, ordered)
     edge = 21.0 / len(eps)  # (1 - 21/n)^n < 1e-9
-    if low > edge or high < 1 - edge or far > bound:
-        seen = f"eps from {low:.3g} to {high:.3g}, at distance {far:.2g} from uniform on [0, 1]"
-        return {"eps-range": seen}
-    return {}
+    if low <= edge and high >= 1 - edge and far <= bound:
+        return {}
+    return {"eps-range": f"eps from {low:.3g} to {high:.3g}, at distance {far:.2g} from uniform on [0, 1]"}
 
 
 def ks_distance(ordered: Tensor, law: Tensor) -> float:

@@ -75,9 +75,9 @@ def unwrapped(x: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Random states, warnings, gradient mode, dtype and stdout are afterwards as they were before."""
+    """Random states, warnings, modes of torch and stdout are afterwards as they were before."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    dtype = torch.get_default_dtype()
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
     with (
         torch.random.fork_rng(devices=[]),
         warnings.catch_warnings(action="ignore"),
@@ -90,6 +90,7 @@ def undisturbed() -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(dtype)
+            torch.set_default_device(None if device.type == "cpu" else device)
             random.setstate(states[0])
             np.random.set_state(states[1])  # noqa: NPY002
 

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...constraints import WeightClipping
 from .entry import entry
 
 # Updates: (critic, optimizer, c) after a backward pass; one step and one clip
 
 
 def clip_weights(critic, c):
-    with torch.no_grad():
-        for weight in critic.parameters():
-            weight.clamp_(-c, c)
+    WeightClipping(c).project(critic)
 
 
 def clamp_first(critic, optimizer, c):
@@ -112,21 +111,11 @@ def early_generator(n_critic, turns):
 
     Seen in: PyTorch-GAN, implementations/wgan/wgan.py and wgan_gp/wgan_gp.py: i % n_critic == 0
     """
-    order = []
-    for i in range(turns):
-        order.append("c")
-        if i % n_critic == 0:  # true at i = 0
-            order.append("g")
-    return "".join(order)
+    return "".join("cg" if i % n_critic == 0 else "c" for i in range(turns))  # true at i = 0
 
 
 def late_generator(n_critic, turns):
-    order = []
-    for i in range(turns):
-        order.append("c")
-        if (i + 1) % n_critic == 0:
-            order.append("g")
-    return "".join(order)
+    return "".join("cg" if (i + 1) % n_critic == 0 else "c" for i in range(turns))
 
 
 def critic_first(order) -> bool:
@@ -222,13 +211,11 @@ def attached_fakes(generator, critic, x, z):
 
     Symptom: with f(x) = 5 x and g(z) = z at z = 1 the generator's gradient is 5 instead of None
     """
-    loss = critic(generator(z)).mean() - critic(x).mean()
-    loss.backward()
+    (critic(generator(z)).mean() - critic(x).mean()).backward()
 
 
 def detached_fakes(generator, critic, x, z):
-    loss = critic(generator(z).detach()).mean() - critic(x).mean()
-    loss.backward()
+    (critic(generator(z).detach()).mean() - critic(x).mean()).backward()
 
 
 def leaves_generator(step) -> bool:
@@ -265,15 +252,13 @@ def squared_cost(x, y):
     """
     import ot  # here, because it takes as long to import as all the rest
 
-    weights = np.full(len(x), 1 / len(x))
-    return ot.emd2(weights, weights, ot.dist(x, y))  # the default metric is squared
+    return ot.emd2([], [], ot.dist(x, y))  # the default metric is squared; [] for equal weights
 
 
 def plain_cost(x, y):
     import ot
 
-    weights = np.full(len(x), 1 / len(x))
-    return ot.emd2(weights, weights, ot.dist(x, y, metric="euclidean"))
+    return ot.emd2([], [], ot.dist(x, y, metric="euclidean"))
 
 
 def scales_like_a_distance(w1) -> bool:

@@ -8,9 +8,8 @@ import math
 
 import torch
 from torch import nn
-from torch.nn.functional import softplus
 
-from ...objectives import wasserstein_critic
+from ...objectives import minimax, wasserstein_critic, with_labels
 from ..examination.critics import examine_critic
 from .entry import entry
 
@@ -32,8 +31,11 @@ def batchnorm_eps_right(width):
 def normalises(make_layer) -> bool:
     """Whether a batch of variance 1 comes out with variance 1, up to a hundredth."""
     x = torch.tensor([-1.0, 1.0]).repeat(8)[:, None].repeat(1, 4)
-    out = make_layer(4).train()(x)
-    return abs(out.var(0, unbiased=False).mean().item() - 1) < 0.01
+    return abs(make_layer(4).train()(x).var(0, unbiased=False).mean().item() - 1) < 0.01
+
+
+def critic_with(norm, width):
+    return nn.Sequential(nn.Linear(2, width), norm, nn.ReLU(), nn.Linear(width, 1), nn.Flatten(0))
 
 
 def mixing_critic(width):
@@ -41,15 +43,11 @@ def mixing_critic(width):
 
     Seen in: unified-gan-tensorflow, model.py: the discriminator keeps BatchNorm for all model types
     """
-    return nn.Sequential(
-        nn.Linear(2, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 1), nn.Flatten(0)
-    )
+    return critic_with(nn.BatchNorm1d(width), width)
 
 
 def separate_critic(width):
-    return nn.Sequential(
-        nn.Linear(2, width), nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, 1), nn.Flatten(0)
-    )
+    return critic_with(nn.LayerNorm(width), width)
 
 
 def scores_rows_apart(make_critic) -> bool:
@@ -122,13 +120,11 @@ def two_sided_labels(f_x, f_gz):
 
     Seen in: Weng 2017, which calls the labels 0.9 and 0.1 one-sided
     """
-    real = 0.9 * softplus(-f_x) + 0.1 * softplus(f_x)
-    fake = 0.1 * softplus(-f_gz) + 0.9 * softplus(f_gz)
-    return real.mean() + fake.mean()
+    return with_labels(minimax, real=0.9, fake=0.1).critic(f_x, f_gz)
 
 
 def one_sided_labels(f_x, f_gz):
-    return (0.9 * softplus(-f_x) + 0.1 * softplus(f_x)).mean() + softplus(f_gz).mean()
+    return with_labels(minimax, real=0.9, fake=0.0).critic(f_x, f_gz)
 
 
 def rejects_lone_fakes(loss) -> bool:
