@@ -455,6 +455,23 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_and_no_litter(saved, monke
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.skipif(_files.fcntl is None, reason="no locks on this system")
+def test_a_write_whose_part_another_process_took_for_a_killed_ones_begins_again(tmp_path, monkeypatch):
+    lock, taken = _files.fcntl.flock, []
+
+    def late(file, flags):
+        if flags == _files.fcntl.LOCK_EX and not taken:
+            taken.extend(tmp_path.glob(".*.part"))
+            taken[0].unlink()
+        lock(file, flags)
+
+    monkeypatch.setattr(_files.fcntl, "flock", late)
+    _files.write_atomically(tmp_path / "file", b"content")
+    assert len(taken) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
 def test_the_checkpoint_that_was_replaced_is_kept_and_named_when_the_newest_is_damaged(saved):
     path, game, average = saved
     first = path.read_bytes()

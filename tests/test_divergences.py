@@ -264,6 +264,7 @@ def test_quadrature_meets_the_closed_form_and_the_laws(m_p, s_p, m_q, s_q):
     assert mirrored == pytest.approx(kl_density(p, q, LINE), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_densities_with_jumps_and_poles():
     p, q = uniform(0, 1).logpdf, uniform(0.3, 2).logpdf
     for support in (LINE, (0, 2.3), (-5, 5)):

@@ -488,21 +488,6 @@ def test_kills_in_a_download_leave_no_wrong_file(site, folder):
     assert held(folder) == ["set.bin"]
 
 
-def test_a_part_that_another_process_took_is_written_again(folder, monkeypatch):
-    calls, write = [], _download.write_atomically
-
-    def once_taken(path, content):
-        calls.append(path)
-        if len(calls) == 1:
-            raise FileNotFoundError
-        write(path, content)
-
-    folder.mkdir(parents=True)
-    monkeypatch.setattr(_download, "write_atomically", once_taken)
-    _download.store(folder / "set.bin", CONTENT)
-    assert (folder / "set.bin").read_bytes() == CONTENT
-
-
 # The whole way
 
 

@@ -484,6 +484,7 @@ def bare(tmp_path):
         yield bare | {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.slow
 def test_a_bare_environment_is_enough(tmp_path, bare):
     run = tmp_path / "a run, é ü 日本"
     for line in (faults.training(run, steps=2), ["sample", str(run), "--count", "8"]):

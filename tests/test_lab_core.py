@@ -225,7 +225,10 @@ def gradient_errors(real: str, nets=NETS, dead: bool = False, core: Path = CORE)
 
 
 @needs_node
-@pytest.mark.parametrize(("real", "bound"), [("Float64Array", 1e-12), ("Float32Array", 1e-5)])
+@pytest.mark.parametrize(
+    ("real", "bound"),
+    [("Float64Array", 1e-12), pytest.param("Float32Array", 1e-5, marks=pytest.mark.slow)],
+)
 def test_losses_and_gradients(real, bound):
     errors = gradient_errors(real)
     assert len(errors) == 2 * (len(OBJECTIVES) * len(LIMITS) + len(OBJECTIVES))

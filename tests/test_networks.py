@@ -215,6 +215,7 @@ def test_initial_weights_of_the_residual_players_are_the_authors():
             assert not layer.bias.any()
 
 
+@pytest.mark.slow
 def test_residual_players_train_with_the_penalty():
     torch.manual_seed(0)
     game = Game(
@@ -360,6 +361,7 @@ def test_a_lipschitz_mlp_is_1_lipschitz_with_slope_1_almost_everywhere(seed):
     assert ((f[:, None] - f).abs() <= distance * (1 + 1e-6) + 1e-9).all()
 
 
+@pytest.mark.slow
 def test_a_lipschitz_mlp_learns_the_absolute_value_which_spectral_relu_cannot():
     """W1 between {-1, 1} and 0 is 1; the best critic is |x|."""
     x, x_fake = torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1)

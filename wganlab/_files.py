@@ -43,7 +43,8 @@ def write_atomically(path: Path, content: bytes | memoryview, *, keep: Path | No
             if fcntl:
                 fcntl.flock(file, fcntl.LOCK_EX)  # so that no other process removes it as stale
             if os.fstat(file.fileno()).st_nlink == 0:  # one has, before it was locked
-                return write_atomically(path, content, keep=keep)
+                write_atomically(path, content, keep=keep)
+                return
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
