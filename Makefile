@@ -34,7 +34,7 @@ site: $(VENV)/installed
 book: site ## build the book from the committed notebooks and print where it is
 	@echo "$(CURDIR)/$(SITE)"
 
-# Two test files at a time on two cores, at most four: each process has its own copy of PyTorch.
+# Two test files at a time on two cores, at most four: each process has its own copy of PyTorch. A browser takes all cores.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test: site ## build the book, then test the package, its examples, every notebook, and the pages in a browser
@@ -43,7 +43,7 @@ test: site ## build the book, then test the package, its examples, every noteboo
 	@echo "== 2 of 3: every notebook, about 3 minutes"
 	@$(MAKE) --no-print-directory nbval
 	@echo "== 3 of 3: every page in a browser, about 3 minutes"
-	$(PYTEST) tests/test_browser.py tests/test_lab_book.py -m "browser and not slow" -rs
+	$(BIN)/python -m pytest tests/test_browser.py tests/test_lab_book.py -m browser -rs
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
 	  '# NO CHROMIUM: the pages were NOT seen in a browser. All else was run. #' \
@@ -52,7 +52,7 @@ test: site ## build the book, then test the package, its examples, every noteboo
 
 slow: site ## the tests that take long: compilers, real commands, each figure and the lab with keys and mouse
 	$(PYTEST) tests -m "slow and not mutation" -rs
-	$(PYTEST) tests/test_interactive.py tests/test_lab_page.py -m "browser and not slow" -rs
+	$(BIN)/python -m pytest tests/test_interactive.py tests/test_lab_page.py -m browser -rs
 
 nbval: $(VENV)/installed
 	$(PYTEST) --nbval book/
