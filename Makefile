@@ -38,7 +38,7 @@ book: site ## build the book from the committed notebooks and print where it is
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test: site ## build the book, then test the package, its examples, every notebook, and the pages in a browser
-	@echo "== 1 of 3: the package and its docstrings, about 4 minutes on two cores"
+	@echo "== 1 of 3: the package and its docstrings, about 5 minutes on two cores"
 	$(PYTEST) --doctest-modules wganlab tests -m "not browser and not mutation and not slow"
 	@echo "== 2 of 3: every notebook, about 3 minutes"
 	@$(MAKE) --no-print-directory nbval
