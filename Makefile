@@ -42,7 +42,7 @@ test: site ## build the book, then test the package, its examples, every noteboo
 	$(PYTEST) --doctest-modules wganlab tests -m "not browser and not mutation and not slow"
 	@echo "== 2 of 3: every notebook, about 3 minutes"
 	@$(MAKE) --no-print-directory nbval
-	@echo "== 3 of 3: every page in a browser, about 3 minutes"
+	@echo "== 3 of 3: every page in a browser, about 5 minutes"
 	$(BIN)/python -m pytest tests/test_browser.py tests/test_lab_book.py -m browser -rs
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
