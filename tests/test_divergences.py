@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.special import digamma
-from scipy.stats import beta, cauchy, entropy, norm, uniform
+from scipy.stats import beta, entropy, norm, uniform
 
 from wganlab.divergences import (
     gan_value,
@@ -252,7 +252,7 @@ def test_the_numbers_of_the_first_chapter():
 
 
 @given(BETWEEN, WIDTHS, BETWEEN, WIDTHS)
-@settings(max_examples=40)
+@settings(max_examples=12)
 def test_quadrature_meets_the_closed_form_and_the_laws(m_p, s_p, m_q, s_q):
     p, q = log_normal_density(m_p, s_p), log_normal_density(m_q, s_q)
     assert kl_density(p, q, LINE) == pytest.approx(kl_normal(m_p, s_p, m_q, s_q), rel=1e-9, abs=1e-9)
@@ -326,7 +326,7 @@ def test_refuses_what_is_no_density(divergence, log_p, support, message):
 
 def test_an_infinite_integral_is_not_a_number():
     with pytest.raises(SolverError, match="it is infinite, or"):
-        kl_density(cauchy.logpdf, norm.logpdf, LINE)
+        kl_density(lambda x: -math.log(math.pi * (1 + x * x)), log_normal_density(0, 1), LINE)
 
 
 def test_an_integral_beyond_float64_is_neither_a_number_nor_a_warning():

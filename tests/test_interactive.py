@@ -139,7 +139,11 @@ def test_every_script_is_a_figure_and_the_style_stays_inside():
 
 # ---- In a browser
 
-in_browser = pytest.mark.browser
+
+def in_browser(test):
+    return pytest.mark.browser(pytest.mark.slow(test))
+
+
 browser = test_browser.browser
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Figures</title>

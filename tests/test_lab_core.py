@@ -799,6 +799,7 @@ def broken(fault: Fault, folder: Path) -> Path:
 
 
 @needs_node
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_seen(name, tmp_path):
     fault = FAULTS[name]
@@ -813,6 +814,7 @@ def test_a_fault_is_seen(name, tmp_path):
 
 
 @needs_node
+@pytest.mark.slow
 def test_a_sound_copy_is_green(tmp_path):
     core = shutil.copytree(CORE, tmp_path / "core")
     names = {name for fault in FAULTS.values() for name in fault.node.split()}

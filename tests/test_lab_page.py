@@ -338,7 +338,11 @@ def test_the_push_is_the_way_down_for_a_sample(recipe):
 
 # ---- In a browser
 
-in_browser = pytest.mark.browser
+
+def in_browser(test):
+    return pytest.mark.browser(pytest.mark.slow(test))
+
+
 browser = test_browser.browser
 
 

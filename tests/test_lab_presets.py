@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SEEDS = range(1, 6)
 NODE = shutil.which("node")
+pytestmark = pytest.mark.slow
 needs_node = pytest.mark.skipif(
     NODE is None, reason="NO NODE: the lab's setups were not run. Install nodejs."
 )
@@ -41,7 +42,6 @@ def runs(name, turns, end="all", **changes):
 
 
 @needs_node
-@pytest.mark.slow
 def test_eight_modes_with_a_penalty():
     for looks, sustained, _ in runs("eight-modes-with-a-penalty", 4000, "held"):
         assert sustained
@@ -53,7 +53,6 @@ def test_eight_modes_with_a_penalty():
 
 
 @needs_node
-@pytest.mark.slow
 def test_a_gan_that_loses_modes():
     for looks, sustained, _ in runs("a-gan-that-loses-modes", 2500):
         assert sustained is None
@@ -65,7 +64,6 @@ def test_a_gan_that_loses_modes():
 
 
 @needs_node
-@pytest.mark.slow
 def test_the_same_rates_with_a_penalty():
     for _, sustained, _ in runs("the-same-rates-with-a-penalty", 4500, "held"):
         assert sustained
@@ -81,7 +79,6 @@ def test_clipping_too_tight():
 
 
 @needs_node
-@pytest.mark.slow
 def test_clipping_too_loose():
     for looks, _, _ in runs("clipping-too-loose", 2000):
         assert looks["gap"][-20:].mean() > 20 * looks["w1"][-20:].mean() > 4
@@ -95,7 +92,6 @@ def ratio(looks):
 
 
 @needs_node
-@pytest.mark.slow
 def test_a_small_weight_against_the_weight_one():
     small, one = (runs(name, 1800) for name in ("a-small-weight", "the-weight-one"))
     for (looks, _, _), (other, _, _) in zip(small, one, strict=True):
@@ -108,7 +104,6 @@ def test_a_small_weight_against_the_weight_one():
 
 
 @needs_node
-@pytest.mark.slow
 def test_two_sides_against_one_at_ten():
     two, one = (runs(name, 500) for name in ("two-sided-at-ten", "one-sided-at-ten"))
     for (looks, _, _), (other, _, _) in zip(two, one, strict=True):
@@ -164,7 +159,6 @@ def test_the_non_saturating_loss_pushes():
 
 
 @needs_node
-@pytest.mark.slow
 def test_more_critic_steps_cure_the_reversed_critic():
     for looks, _, _ in runs("two-sided-at-ten", 400, nCritic=20):
         after = looks["turn"] >= 100

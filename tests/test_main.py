@@ -814,6 +814,7 @@ def make_critic():
 """
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_run(tmp_path, monkeypatch, capsys):
     """As they stand, but for the number of steps; what would download is only read."""
     monkeypatch.chdir(tmp_path)
