@@ -166,6 +166,15 @@ async () => {
   return faults;
 }
 """  # noqa: E501
+# The page's theme, once it is the one wanted or after ten seconds; null if the page has none.
+THEME = """
+async wanted => {
+  const theme = () => document.documentElement.dataset.theme ?? null;
+  for (let k = 0; k < 400 && ![null, wanted].includes(theme()); k++)
+    await new Promise(done => setTimeout(done, 25));
+  return theme();
+}
+"""
 # Chromium's own services would knock at their servers at every start: no name leads anywhere.
 ARGUMENTS = [
     "--no-sandbox",
@@ -280,10 +289,10 @@ def visit(browser, site, protocol, names, *modes):
             page.goto(urljoin(base, name), wait_until="load")
             for mode in modes:
                 show(page, mode)
-                faults += [f"{mode}: {fault}" for fault in page.evaluate(FAULTS)]
-                theme = page.evaluate("document.documentElement.dataset.theme ?? null")
-                if theme not in (None, "dark" if mode == "dark" else "light"):
+                theme = page.evaluate(THEME, wanted := MODES[mode]["color_scheme"])
+                if theme not in (None, wanted):
                     faults.append(f"{mode}: theme is {theme}")
+                faults += [f"{mode}: {fault}" for fault in page.evaluate(FAULTS)]
             files = {url: site / unquote(url[len(base) :]) for url in weights if url.startswith(base)}
             sizes = {url: file.stat().st_size for url, file in files.items() if file.is_file()}
             visits[name] = Visit(list(faults), sizes, page.locator(".interactive-figure").count())
@@ -407,6 +416,11 @@ def test_a_fault_of_one_mode_is_seen_after_turning_to_it(browser, tmp_path):
     plant(tmp_path, "<style>@media (prefers-color-scheme: dark) {p {background: #111}}</style><p>black</p>")
     (visited,) = visit(browser, tmp_path, "http", ["page.html"], *MODES).values()
     assert visited.faults == ["dark: contrast 1.1: <p> black"]
+    (tmp_path / "page.html").write_text(
+        '<!doctype html><html data-theme="light"><link rel="icon" href="data:,">'
+    )
+    (visited,) = visit(browser, tmp_path, "http", ["page.html"], "light", "dark").values()
+    assert visited.faults == ["dark: theme is light"]
 
 
 def test_good_page_has_no_fault(browser, tmp_path):
