@@ -1,0 +1,69 @@
+r"""RMSprop in one pass over the weights: PyTorch fuses Adam's step on a CPU, and not RMSprop's.
+
+RMSprop sets :math:`v \leftarrow \alpha v + (1 - \alpha) g^2` and :math:`w \leftarrow w - \eta\,g / (\sqrt v +
+\epsilon)`, in five passes over memory. Adam with :math:`\beta_1 = 0`, :math:`\beta_2 = \alpha` and a count of
+steps at which its corrections are 1 is the same formula.
+"""
+
+import torch
+from torch.optim import Adam, Optimizer, RMSprop
+
+LATE = 1e9  # steps, after which 1 - alpha^t is 1 for any alpha below 1 - 1e-7
+
+
+class OnePass:
+    """An RMSprop whose ``step`` is Adam's fused one, on RMSprop's own state, which stays complete."""
+
+    def __init__(self, optimizer: RMSprop):
+        self.optimizer = optimizer
+        groups = [
+            {"params": group["params"], "eps": group["eps"], "betas": (0.0, group["alpha"])}
+            for group in optimizer.param_groups
+        ]
+        self.adam = Adam(groups, fused=True)
+
+    @property
+    def param_groups(self) -> list[dict]:
+        """Those of the optimizer itself."""
+        return self.optimizer.param_groups
+
+    def step(self) -> None:
+        for own, group in zip(self.adam.param_groups, self.param_groups, strict=True):
+            own["lr"] = group["lr"]
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self.prepare(weight)
+        self.adam.step()
+
+    def prepare(self, weight: torch.Tensor) -> None:
+        """Count a step of this weight, and let Adam work on its mean square."""
+        state, twin = self.optimizer.state[weight], self.adam.state[weight]
+        if not state:
+            state["step"] = torch.tensor(0.0)
+            state["square_avg"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
+        if not twin:
+            twin["step"] = torch.tensor(LATE)
+            twin["exp_avg"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
+        state["step"] += 1
+        twin["exp_avg_sq"] = state["square_avg"]
+
+
+def one_pass(optimizer: Optimizer | None) -> Optimizer | OnePass | None:
+    """The optimizer, in one pass if it is a plain RMSprop of float32 or float64 weights on a CPU.
+
+    >>> weight, other = (torch.nn.Parameter(torch.tensor([3.0])) for _ in range(2))
+    >>> weight.grad = other.grad = torch.tensor([2.0])
+    >>> one, plain = one_pass(RMSprop([weight])), RMSprop([other])
+    >>> one.step(), plain.step()
+    (None, None)
+    >>> bool((weight - other).abs() < 1e-6), one.optimizer.state[weight]["square_avg"]
+    (True, tensor([0.0400]))
+    """
+    if type(optimizer) is not RMSprop:
+        return optimizer
+    changed = ("momentum", "centered", "weight_decay", "maximize", "capturable", "differentiable")
+    plain = not any(group[name] for group in optimizer.param_groups for name in changed)
+    early = all(group["alpha"] <= 0.9999 for group in optimizer.param_groups)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    known = all(w.device.type == "cpu" and w.dtype in (torch.float32, torch.float64) for w in weights)
+    return OnePass(optimizer) if plain and early and known else optimizer
