@@ -30,13 +30,11 @@ class OnePass:
     def step(self) -> None:
         for own, group in zip(self.adam.param_groups, self.param_groups, strict=True):
             own["lr"] = group["lr"]
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self.prepare(weight)
+            torch._foreach_add_([self.prepare(w) for w in group["params"] if w.grad is not None], 1)
         self.adam.step()
 
-    def prepare(self, weight: torch.Tensor) -> None:
-        """Count a step of this weight, and let Adam work on its mean square."""
+    def prepare(self, weight: torch.Tensor) -> torch.Tensor:
+        """Let Adam work on the mean square of this weight; the count of its steps."""
         state, twin = self.optimizer.state[weight], self.adam.state[weight]
         if not state:
             state["step"] = torch.tensor(0.0)
@@ -44,8 +42,8 @@ class OnePass:
         if not twin:
             twin["step"] = torch.tensor(LATE)
             twin["exp_avg"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
-        state["step"] += 1
         twin["exp_avg_sq"] = state["square_avg"]
+        return state["step"]
 
 
 def one_pass(optimizer: Optimizer | None) -> Optimizer | OnePass | None:
