@@ -31,7 +31,7 @@ class Kinds(NamedTuple):
         if self.grey and self.colour:
             warnings.warn(
                 f"{self.grey} grey and {self.colour} colour pictures were found: all are taken as colour, "
-                f"the grey ones with three equal channels. channels=1 takes all as grey.",
+                f"the grey ones with three equal channels. channels=1 (--channels 1) takes all as grey.",
                 stacklevel=3,
             )
         return 3 if self.colour else 1
