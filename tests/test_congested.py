@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr
 
 from wganlab import transport
 from wganlab.errors import InputError, SolverError
@@ -77,6 +77,7 @@ def test_the_slope_maximises_the_integrand():
     [
         ({"weight": 0.0}, "weight > 0, got 0"),
         ({"density": lambda x: 2.0}, "mass 2 on"),
+        ({"density": lambda x: 1 - 1e-7}, "mass 0.9999999 on .* or widen the support"),
         ({"density": lambda x: 1.0 if x < 0.5 else 0.0}, "must be positive where the laws differ"),
         ({"density": lambda x: -1.0}, "must be positive"),
         ({"support": (1.0, 0.0)}, "low < high"),
@@ -122,6 +123,34 @@ def test_the_narrowest_bumps_are_resolved():
     assert np.allclose(rho[(x > 0.1) & (x < 0.9)], 1, rtol=0, atol=1e-3)  # no ripple of the nodes
     with pytest.raises(InputError, match="Widen the bumps"):
         interpolate_density(x[:, None], [[0.0]], 0.009, [[1.0]], 1.0)
+
+
+@pytest.mark.parametrize("d", [3, 64, 784])
+@pytest.mark.parametrize("widths", [(1.0, 0.5), (0.4, 0.4), (0.3, 1.5)])
+def test_the_density_in_many_dimensions(d, widths):
+    """Against the trapezoidal rule in logarithms with 200,001 places."""
+    rng = np.random.default_rng(d)
+    p, q = rng.normal(size=d) / d**0.5, rng.normal(size=d) / d**0.5
+    eps = np.linspace(0, 1, 200_001)
+    variance = (eps * widths[0]) ** 2 + ((1 - eps) * widths[1]) ** 2
+    for share in (0.1, 0.5, 0.9):
+        width = math.hypot(share * widths[0], (1 - share) * widths[1])
+        x = share * p + (1 - share) * q + width * rng.normal(size=d)
+        square = ((x - eps[:, None] * p - (1 - eps)[:, None] * q) ** 2).sum(1)
+        logs = -square / (2 * variance) - d / 2 * np.log(2 * math.pi * variance)
+        truth = logsumexp(logs, b=np.r_[0.5, np.ones(199_999), 0.5]) - math.log(200_000)
+        found = interpolate_density([x], [p], widths[0], [q], widths[1], log=True)[0]
+        assert found == pytest.approx(truth, abs=1e-9)
+        if truth > -700:
+            density = interpolate_density([x], [p], widths[0], [q], widths[1])[0]
+            assert math.log(density) == pytest.approx(truth, abs=1e-9)
+
+
+def test_a_density_beyond_float64_is_no_number():
+    with pytest.raises(InputError, match="overflows float64 in 784 dimensions. Take log=True"):
+        interpolate_density(np.zeros((1, 784)), np.zeros((1, 784)), 0.02, np.zeros((1, 784)), 0.02)
+    with pytest.raises(InputError, match="is 1000 times the width"):
+        interpolate_density([[0.0]], [[0.0]], 1e-3, [[0.0]], 1.0)
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,19 @@ def test_clipping_leaves_small_weights_and_is_idempotent():
         assert critic.bias.tolist() == pytest.approx([0.01])
 
 
+@pytest.mark.parametrize(
+    "compute",
+    [nn.utils.parametrizations.spectral_norm, nn.utils.parametrizations.weight_norm, nn.utils.spectral_norm],
+)
+def test_clipping_refuses_weights_that_are_computed_from_others(compute):
+    critic = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), compute(nn.Linear(4, 1)), nn.Flatten(0))
+    before = [weight.clone() for weight in critic.parameters()]
+    for call in (WeightClipping().check, WeightClipping().project):
+        with pytest.raises(InputError, match="those of '2' are computed from others"):
+            call(critic)
+    assert all(map(torch.equal, before, critic.parameters()))
+
+
 def test_what_a_constraint_does_not_do_is_nothing():
     x, x_fake, eps = segment()
     for constraint in (Constraint(), WeightClipping()):

@@ -77,6 +77,26 @@ def test_disjoint_laws():
     assert tv(p, q) == 1.0
 
 
+def test_the_smallest_weights_count_for_what_they_are():
+    """(p + q)/2 of two of them is 0; nothing else is lost to that."""
+    assert js([1, 5e-324], [1, 0]) == pytest.approx(0, abs=1e-300)
+    assert kl([1, 5e-324], [1, 1e-300]) == pytest.approx(0, abs=1e-290)
+    assert kl([0.5, 0.5], [1, 5e-324]) == pytest.approx(math.log(0.5) - math.log(5e-324) / 2, rel=1e-15)
+    x = np.arange(-40, 41, 0.01)
+    p, q = (np.exp(-((x - mean) ** 2) / 2) for mean in (0, 1))
+    p, q = p / p.sum(), q / q.sum()
+    assert js(p, q) == pytest.approx(0.1114214822, abs=1e-10)
+    assert js_distance(p, q) ** 2 == pytest.approx(js(p, q), rel=1e-15)
+
+
+@pytest.mark.parametrize("by", [1e-3, 1e-6, 1e-9, 1e-12])
+def test_js_of_laws_that_hardly_differ_keeps_its_digits(by):
+    """The first term of its series: the sum of (p - q)^2 / (4 (p + q)); the next is smaller by u^2."""
+    p, q = np.array([0.25, 0.75]), np.array([0.25 + by, 0.75 - by])
+    series = ((p - q) ** 2 / (4 * (p + q))).sum()
+    assert js(p, q) == pytest.approx(series, rel=4 * by**2 + 1e-12)
+
+
 def test_js_has_no_triangle_inequality_but_its_root_has():
     p, q, middle = [1, 0], [0, 1], [0.5, 0.5]
     assert js(p, middle) + js(middle, q) == pytest.approx(0.4315, abs=5e-5)
@@ -407,6 +427,16 @@ def test_smoothed_labels_have_the_best_answer_of_their_own_loss(pair, real, fake
     np.testing.assert_allclose(
         answers[loss.argmin(0), 0][read], np.clip(best, 5e-4, 1 - 5e-4)[read], atol=6e-4
     )
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32, torch.float32, torch.bfloat16])
+def test_an_answer_that_is_rounded_to_certain_is_no_infinite_loss(dtype):
+    p, q = np.array([1 - 1e-20, 0.0]), np.array([1e-20, 1.0])
+    best = optimal_discriminator(p, q)
+    best = torch.tensor(best).to(dtype) if isinstance(dtype, torch.dtype) else best.astype(dtype)
+    assert best.tolist() == [1, 0]
+    assert gan_value(best, p, q) == pytest.approx(2 * js(p, q) - 2 * math.log(2), abs=1e-15)
+    assert gan_value(best, [0.5, 0.5], [0.5, 0.5]) == -math.inf  # certain and wrong, not rounded
 
 
 def test_one_sided_and_two_sided_smoothing():

@@ -22,6 +22,7 @@ from wganlab.constraints import (
     WeightClipping,
 )
 from wganlab.engine import fast, writes_out
+from wganlab.engine.one_pass import OnePass, one_pass
 from wganlab.errors import InputError
 
 OBJECTIVES = {
@@ -307,3 +308,63 @@ def test_a_run_stopped_and_continued_equals_the_whole_one():
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     run(second, 6, fast)
     assert equal(weights_of(whole.generator, whole.critic), weights_of(second.generator, second.critic))
+
+
+# RMSprop in one pass
+
+
+@pytest.mark.parametrize("numbers", [{}, {"alpha": 0.9, "eps": 1e-3}, {"lr": 0.5, "alpha": 0.0}])
+def test_rmsprop_in_one_pass_is_rmsprop_and_either_goes_on_from_the_other(numbers):
+    """Fifty steps, the rate changed in between, and a state that is loaded on the way."""
+    torch.manual_seed(0)
+    players = [networks.mlp(3, 1, hidden=(8,)) for _ in range(2)]
+    players[1].load_state_dict(players[0].state_dict())
+    plain, other = (torch.optim.RMSprop(player.parameters(), **numbers) for player in players)
+    one = one_pass(other)
+    assert isinstance(one, OnePass)
+    scale = max(group["lr"] for group in plain.param_groups)
+    for step in range(50):
+        for a, b in zip(*(player.parameters() for player in players), strict=True):
+            a.grad = b.grad = torch.randn_like(a) * 10.0 ** (step % 7 - 3)
+        plain.param_groups[0]["lr"] = one.param_groups[0]["lr"] = scale / (1 + step)
+        plain.step()
+        (other if step % 10 == 3 else one).step()
+        if step == 25:
+            other.load_state_dict(copy.deepcopy(plain.state_dict()))
+    for a, b in zip(*(player.parameters() for player in players), strict=True):
+        assert (a - b).abs().max() <= 2e-6 * max(scale, a.abs().max().item())
+        assert other.state[b].keys() == plain.state[a].keys() == {"step", "square_avg"}
+        assert other.state[b]["step"] == plain.state[a]["step"] == 50
+        torch.testing.assert_close(
+            other.state[b]["square_avg"], plain.state[a]["square_avg"], rtol=2e-6, atol=0
+        )
+
+
+def test_a_weight_without_a_gradient_stays():
+    weights = [nn.Parameter(torch.ones(2)) for _ in range(2)]
+    optimizer = torch.optim.RMSprop(weights)
+    weights[0].grad = torch.ones(2)
+    one_pass(optimizer).step()
+    assert weights[1].tolist() == [1, 1]
+    assert weights[0].tolist() != [1, 1]
+    assert optimizer.state[weights[1]] == {}
+
+
+OTHERS = {
+    "momentum": partial(torch.optim.RMSprop, momentum=0.9),
+    "centered": partial(torch.optim.RMSprop, centered=True),
+    "weight decay": partial(torch.optim.RMSprop, weight_decay=0.1),
+    "maximize": partial(torch.optim.RMSprop, maximize=True),
+    "a long memory": partial(torch.optim.RMSprop, alpha=0.99999),
+    "Adam": torch.optim.Adam,
+    "a subclass": type("Own", (torch.optim.RMSprop,), {}),
+}
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS)
+def test_every_other_optimizer_stays_what_it_is(make):
+    optimizer = make([nn.Parameter(torch.ones(2))])
+    assert one_pass(optimizer) is optimizer
+    assert one_pass(None) is None
+    half = torch.optim.RMSprop([nn.Parameter(torch.ones(2, dtype=torch.bfloat16))])
+    assert one_pass(half) is half

@@ -100,17 +100,53 @@ def matrix_of(layer, shape):
     return columns.flatten(1).T
 
 
-@pytest.mark.parametrize(
-    ("kernel", "stride", "padding"), [(3, 1, 1), (4, 2, 1), (5, 2, 2), (3, 3, 0), (1, 1, 0)]
-)
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_convolution_is_enclosed(kernel, stride, padding, seed):
-    torch.manual_seed(seed)
-    layer = nn.Conv2d(2, 3, kernel, stride=stride, padding=padding).double()
-    norm = torch.linalg.matrix_norm(matrix_of(layer, (2, 9, 9)), 2).item()
+CONVOLUTIONS = [(3, 1, 1, 1), (4, 2, 1, 1), (5, 2, 2, 1), (3, 3, 0, 1), (1, 1, 0, 1)]  # the last is dilation
+CONVOLUTIONS += [(3, 2, 0, 2), (3, 2, 4, 4), (2, 3, 1, 3), (4, 6, 3, 4), (5, 4, 2, 2), (3, 2, 1, 3)]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), CONVOLUTIONS)
+@pytest.mark.parametrize("seed", [0, 1, "ones"])
+def test_a_convolution_is_enclosed(kernel, stride, padding, dilation, seed):
+    torch.manual_seed(0 if seed == "ones" else seed)
+    layer = nn.Conv2d(2, 3, kernel, stride=stride, padding=padding, dilation=dilation).double()
+    if seed == "ones":
+        nn.init.ones_(layer.weight)
+    norm = torch.linalg.matrix_norm(matrix_of(layer, (2, 19, 19)), 2).item()
     bound = upper_bound(nn.Sequential(layer))
     assert norm <= bound * (1 + 1e-12)
     assert bound < 3.5 * norm
+
+
+def test_a_dilated_kernel_of_ones_meets_itself_as_often_as_it_does():
+    """Stride 2 and dilation 2: all nine places of the kernel fall on the same inputs, norm near 9."""
+    layer = nn.Conv2d(1, 1, 3, stride=2, dilation=2, bias=False).double()
+    nn.init.ones_(layer.weight)
+    norm = torch.linalg.matrix_norm(matrix_of(layer, (1, 41, 41)), 2).item()
+    assert 8.5 < norm <= upper_bound(layer) == pytest.approx(9, rel=1e-12)
+
+
+def test_a_layer_counts_each_time_it_stands_in_the_chain():
+    layer = nn.Linear(2, 2, bias=False)
+    layer.weight.data = 3 * torch.eye(2)
+    critic = nn.Sequential(layer, layer)
+    assert upper_bound(critic) == 9
+    assert gradient_norms(nn.Sequential(critic, nn.Linear(2, 1), nn.Flatten(0)), torch.randn(3, 2)).shape == (
+        3,
+    )
+    end = nn.Linear(2, 1, bias=False)
+    end.weight.data = torch.ones(1, 2)
+    whole = nn.Sequential(layer, layer, end, nn.Flatten(0))
+    assert len(layer_gradients(whole, torch.ones(4, 2), torch.zeros(4, 2))) == 3
+
+
+@pytest.mark.parametrize("take", [gradient_norms, lower_bound])
+def test_scores_that_depend_on_the_whole_batch_have_no_slope_of_a_row(take):
+    critic = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1), nn.Flatten(0))
+    with pytest.raises(
+        InputError, match=r"gradient_norms needs a critic that scores each row.* '1' is BatchNorm1d"
+    ):
+        take(critic, torch.randn(8, 2))
+    assert take(critic.eval(), torch.randn(8, 2)) is not None
 
 
 def test_the_kernel_as_a_matrix_is_no_bound():

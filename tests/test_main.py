@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread, imsave
+from PIL import Image
 
 from wganlab import __main__ as cli
 from wganlab import checkpoints, data, engine, metrics, networks, recipes, sampling, transport
@@ -351,11 +352,15 @@ def test_logs_that_are_none_and_disks_that_refuse(tmp_path):
 def test_the_table_of_data_sets_names_what_there_is():
     known = {name for name, value in vars(recipes).items() if isinstance(value, recipes.Recipe)}
     assert set(grammar.RECIPES) == known
-    flags = {"--size", "--from", "--download"}
+    flags = {"--size", "--channels", "--from", "--download"}
     for dataset in datasets.DATASETS.values():
         assert dataset.recipe in known
         assert dataset.measure in evaluate.MEASURES
         config.players(dataset.players, dataset.shape, dataset.latent)
+        for channels, sides in config.SIDES.items() if "--channels" in dataset.options else ():
+            for side in sides:
+                generator, critic = config.players(dataset.players, (channels, side, side), 4)
+                assert critic(generator(torch.zeros(2, 4))).shape == (2,)
         assert set(dataset.required) <= set(dataset.options) <= flags
         assert dataset.tested_on in (None, "mnist", "cifar10")
     assert datasets.usual("batch") == (
@@ -520,6 +525,62 @@ def test_a_folder_of_pictures_is_trained_sampled_and_judged(tmp_path, capsys):
     refused(capsys, 4, "data with rows = 300, not 299", "train", folder, "--resume", "--steps", 3)
     make_pictures(pictures, 300, seed=2)
     refused(capsys, 4, "data with sha256 =", "train", folder, "--resume", "--steps", 3)
+
+
+def grey(k):
+    return Image.fromarray((data.digits().x[k, 0].numpy() * 127.5 + 127.5).round().astype(np.uint8))
+
+
+def coloured(k):
+    """A picture with a palette from red to blue."""
+    picture = grey(k).convert("P")
+    picture.putpalette([level for k in range(256) for level in (255 - k, 0, k)])
+    return picture
+
+
+FOLDERS = {  # the pictures, the shape of a row, and what is said of it
+    "grey": ([grey(k) for k in range(12)], [1, 28, 28], ""),
+    "grey, of another size": ([grey(k).resize((32, 32)) for k in range(12)], [1, 32, 32], ""),
+    "grey, of many sizes": ([grey(k).resize((20 + k, 40)) for k in range(12)], [1, 64, 64], ""),
+    "colour 28x28": ([grey(k).convert("RGB") for k in range(12)], [3, 64, 64], ""),
+    "mixed": (
+        [grey(k).convert("RGB" if k < 5 else "L").resize((32, 32)) for k in range(12)],
+        [3, 32, 32],
+        "note: 7 grey and 5 colour pictures were found: all are taken as colour",
+    ),
+    "palette with transparency": (
+        [coloured(k) for k in range(12)],
+        [3, 64, 64],
+        "",
+    ),
+    "16 bits": ([Image.fromarray(np.asarray(grey(k), np.uint16) * 257) for k in range(12)], [1, 28, 28], ""),
+}
+
+
+@pytest.mark.parametrize(("pictures", "shape", "said"), FOLDERS.values(), ids=FOLDERS)
+def test_pictures_as_people_have_them(pictures, shape, said, tmp_path, capsys):
+    place, folder = tmp_path / "pictures", tmp_path / "run"
+    place.mkdir()
+    for k, picture in enumerate(pictures):
+        picture.save(place / f"{k}.png", **({"transparency": 0} if picture.mode == "P" else {}))
+    players = "mlp" if shape[-1] == 64 else "dcgan"  # whose larger players take half a minute
+    words = ["--data", "images", "--from", place, "--batch", 4, "--players", players, *CPU]
+    assert run("train", folder, "--steps", 1, *words) == 0
+    err = capsys.readouterr().err
+    assert said in err if said else err == ""
+    kept = checkpoints.read(folder / "checkpoint.wgan")["extra"]
+    assert (kept["shape"], kept["size"], kept["players"]) == (shape, shape[-1], players)
+    assert run("train", folder, "--steps", 2, "--resume") == 0
+    refused(capsys, 4, "it has --channels", "train", folder, "--resume", "--channels", 4 - shape[0])
+    assert run("sample", folder, "--count", 2, "--format", "npy") == 0
+    assert np.load(folder / "samples.npy").shape == (2, *shape)
+
+
+def test_a_sheet_of_grey_pictures_is_no_negative(tmp_path):
+    for ink, level in ((True, 0), (False, 255)):
+        buffer = io.BytesIO()
+        sample.draw_images(torch.ones(1, 1, 4, 4), buffer, ink=ink)
+        assert np.unique(np.asarray(Image.open(buffer).convert("L"))).tolist() == [level]
 
 
 @pytest.mark.parametrize(("kind", "row"), [("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])

@@ -344,6 +344,14 @@ def test_the_inception_score_equals_a_loop_and_keeps_its_bounds(seed):
     assert inception_score(torch.from_numpy(p).float()) == pytest.approx(inception_score(p), rel=1e-5)
 
 
+def test_the_inception_score_of_the_smallest_answers_and_of_short_numbers():
+    assert inception_score([[1.0, 5e-324], [1.0, 0.0]]) == pytest.approx(1, abs=1e-15)
+    rows = torch.softmax(torch.randn(50, 10, generator=torch.Generator().manual_seed(0)), 1)  # sums 1 +- 1e-7
+    exact = rows.double() / rows.double().sum(1, keepdim=True)
+    assert inception_score(rows) == pytest.approx(inception_score(exact), rel=1e-14)
+    assert inception_score(rows[:1].repeat(7, 1)) == pytest.approx(1, abs=1e-14)
+
+
 def test_the_inception_score_refuses_what_is_no_law():
     for rows, message in (
         ([[0.5, 0.5], [0.5, 0.6]], "row 1 has the least entry 0.5 and the sum 1.1. Apply a softmax"),

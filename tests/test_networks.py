@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -391,3 +392,7 @@ def test_a_lipschitz_mlp_learns_the_absolute_value_which_spectral_relu_cannot():
 def test_layers_of_norm_1_refuse(call, says):
     with pytest.raises(InputError, match=says):
         call()
+
+
+def test_numpy_s_numbers_are_sizes():
+    assert mlp(np.int64(2), np.int32(1))(torch.zeros(3, 2)).shape == (3,)

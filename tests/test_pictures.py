@@ -83,7 +83,7 @@ def test_folders_below_and_the_order_of_paths(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"no picture")
     (tmp_path / "again").symlink_to(tmp_path)  # links to folders may lead round
-    x = data.images(tmp_path, size=4)
+    x = data.images(tmp_path, size=4, channels=1)  # WebP knows no grey
     found = ((x.mean((1, 2, 3)) + 1) * 12.75).round().int().tolist()
     assert found == [2, 1, 4, 0, 5, 3]  # a/10, a/9, a.gif, b/2, b/x/1, c
 
@@ -95,11 +95,48 @@ def test_every_kind_of_pixel(tmp_path):
     save(tmp_path / "3.png", Image.fromarray(grey).convert("LA"))
     save(tmp_path / "4.png", Image.fromarray(np.where(grey > 127, 255, 0).astype(np.uint8)).convert("1"))
     save(tmp_path / "5.tif", Image.new("CMYK", (8, 8), (0, 255, 255, 0)))
-    x = data.images(tmp_path, size=8)
+    with pytest.warns(UserWarning, match=r"4 grey and 1 colour pictures were found: all are taken as colour"):
+        x = data.images(tmp_path, size=8)
     for k in range(3):
         assert torch.equal(x[k], as_tensor(np.stack([grey] * 3, axis=2)))
     assert x[3].unique().tolist() == [-1, 1]
     assert x[4].mean((1, 2)).tolist() == [1, -1, -1]
+    assert torch.equal(data.images(tmp_path, size=8, channels=3), x)  # asked for: nothing to say
+    alike = data.images(tmp_path, size=8, channels=1)
+    assert torch.equal(alike[:4], x[:4, :1])
+    assert alike[4].unique().tolist() == [pytest.approx(76 / 127.5 - 1, abs=1e-6)]  # 0.299 of red
+
+
+def test_a_grey_folder_has_one_channel(tmp_path):
+    grey = noise(28, 28, 1)[:, :, 0]
+    for k, mode in enumerate(("L", "LA", "P", "1")):
+        save(tmp_path / f"{k}.png", Image.fromarray(grey).convert(mode))
+    save(tmp_path / "4.jpg", Image.fromarray(grey))
+    x = data.images(tmp_path, size=28)
+    assert x.shape == (5, 1, 28, 28)
+    for k in range(3):
+        assert torch.equal(x[k], as_tensor(grey[:, :, None]))
+    assert torch.equal(data.images(tmp_path, size=28, channels=3), x.expand(-1, 3, -1, -1))
+    assert _pictures.kinds(tmp_path) == (5, 0, 28)
+    save(tmp_path / "5.png", Image.fromarray(noise(28, 30)))
+    assert _pictures.kinds(tmp_path) == (5, 1, None)
+    save(tmp_path / "0.png", Image.fromarray(noise(28, 28)).convert("P"))  # a palette of colours
+    assert _pictures.kinds(tmp_path).grey == 4
+
+
+@pytest.mark.parametrize("end", ["png", "tif"])
+def test_16_bits_are_read_by_their_range(tmp_path, end):
+    levels = np.linspace(0, 65535, 64).round().astype(np.uint16).reshape(8, 8)
+    save(tmp_path / f"a.{end}", Image.fromarray(levels))
+    x = data.images(tmp_path, size=8)
+    assert x.shape == (1, 1, 8, 8)
+    np.testing.assert_allclose(x[0, 0].numpy(), levels / 32767.5 - 1, atol=1e-6)
+    assert len(x.unique()) == 64
+    coloured = data.images(tmp_path, size=8, channels=3)
+    assert torch.equal(coloured, x.expand(-1, 3, -1, -1))
+    half = data.images(tmp_path, size=4)  # resized as 8 bits are
+    assert half.min() > -1
+    assert half.mean().item() == pytest.approx(x.mean().item(), abs=0.01)
 
 
 def test_what_is_transparent_becomes_white(tmp_path):
@@ -178,14 +215,19 @@ def test_a_strip_is_not_blown_up(tmp_path):
     assert data.images(tmp_path).unique().tolist() == [pytest.approx(-0.6, abs=1e-6)]
 
 
-def test_more_than_8_bits(tmp_path):
-    save(tmp_path / "a.png", Image.fromarray(np.full((8, 8), 1000, dtype=np.uint16)))
-    with pytest.raises(DataError, match=r"a.png has more than 8 bits a channel \(mode I;16\).*Save it"):
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_numbers_of_no_known_range(tmp_path, mode):
+    save(tmp_path / "a.tif", Image.new(mode, (8, 8), 1))
+    with pytest.raises(
+        DataError, match=rf"a.tif has 32 bits a pixel \(mode {mode}\), whose range is not known"
+    ):
         data.images(tmp_path)
-    (tmp_path / "a.png").unlink()
-    save(tmp_path / "a.tif", Image.new("F", (8, 8), 0.5))
-    with pytest.raises(DataError, match=r"a.tif has more than 8 bits a channel \(mode F\)"):
-        data.images(tmp_path)
+
+
+@pytest.mark.parametrize("channels", [0, 2, 4, "grey"])
+def test_channels_that_are_none(tmp_path, channels):
+    with pytest.raises(InputError, match=r"channels must be 1 for grey or 3 for colour, not"):
+        data.images(tmp_path, channels=channels)
 
 
 def test_folders_without_pictures(tmp_path):

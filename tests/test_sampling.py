@@ -212,6 +212,43 @@ def test_large_seeds_and_steps():
     assert not torch.equal(draw.latent(0), draw.latent(2**31))
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((5, 1, 7), (2**32 + 5, 7, 0)),
+        ((5, 1, 7), (2**32 + 5, 1, 7)),
+        ((0, 0, 0), (2**32, 0, 0)),
+        ((2**32 + 5, 1, 7), (2**64 + 5, 1, 7)),
+        ((2**32 + 5, 2, 7), (2 * 2**32 + 5, 1, 7)),
+    ],
+)
+def test_seeds_that_are_longer_than_a_word_have_streams_of_their_own(one, other):
+    first, second = (
+        Draw(ring(), normal(2), 2, seed=seed).rng(*key).initial_seed() for seed, *key in (one, other)
+    )
+    assert first != second
+
+
+def test_seeds_below_2_32_are_numpy_s():
+    word = int(np.random.SeedSequence([5, 3, 1]).generate_state(1, np.uint64)[0])
+    assert Draw(ring(), normal(2), 2, seed=5).rng(3, 1).initial_seed() == word
+
+
+def test_arrays_and_numpy_s_numbers_will_do():
+    rows = ROWS.numpy()
+    one = Draw(ROWS, ROWS, 4, seed=3)
+    other = Draw(rows, rows, np.int64(4), seed=np.uint32(3))
+    assert all(map(torch.equal, one(1, 2), other(np.int32(1), np.int64(2))))
+    with pytest.raises(InputError, match="with one point a row.* got torch.int64"):
+        Draw(np.arange(8).reshape(4, 2), rows, 4)
+
+
+@pytest.mark.parametrize("key", [(-1, 0), (2**32, 0), (0, 2**32), (1.5, 0)])
+def test_a_draw_refuses_steps_that_are_none(key):
+    with pytest.raises(InputError, match=r"whole numbers from 0 to 2\^32 - 1 for step and t, got"):
+        Draw(ring(), normal(2), 2)(*key)
+
+
 def nan_sampler(n, rng):
     return torch.full((n, 2), math.nan)
 
@@ -229,6 +266,7 @@ DRAWS = {
     "rank = world": ({"rank": 2, "world": 2}, "0 <= rank < world and seed >= 0, got rank 2, world 2"),
     "rank negative": ({"rank": -1, "world": 2}, "got rank -1, world 2"),
     "seed": ({"seed": -1}, "seed >= 0, got rank 0, world 1, seed -1"),
+    "seed real": ({"seed": 1.5}, "seed >= 0, got rank 0, world 1, seed 1.5"),
     "batch": ({"real": ROWS, "m": 8}, "A batch of 8 is larger than the data, which has 6 rows"),
     "nan rows": ({"real": torch.full((9, 2), math.nan)}, "row 0 has NaN"),
     "nan real": ({"real": nan_sampler}, "The sampler 'real' gives NaN or infinity"),

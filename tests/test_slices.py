@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import ndtr
+from scipy.special import beta, expit, ndtr
 from scipy.stats import norm
 
 from wganlab import sampling
@@ -102,16 +102,56 @@ def test_the_constant_of_the_bridge():
     assert bridge_constant(lambda x: x, (0, 1)) == pytest.approx(math.sqrt(math.pi / 32), abs=1e-9)
     assert bridge_constant(lambda x: x / 7, (0, 7)) == pytest.approx(7 * math.sqrt(math.pi / 32), abs=1e-8)
     coin = bridge_constant(
-        lambda x: (0.0 if x < 0 else 0.4) if x < 1 else 1.0, (-1e-9, 1.5)
-    )  # an atom of 0.6 at 1, from 0 on
+        lambda x: (0.0 if x < 0 else 0.4) if x < 1 else 1.0, (-1e-9, 1)
+    )  # atoms at 0 and 1
     assert coin == pytest.approx(math.sqrt(2 / math.pi * 0.24), abs=1e-6)
+
+
+def pareto(x):
+    return 1 - x**-3.0 if x < math.inf else 1.0
+
+
+TAILS = {  # cdf, 1 - cdf, support, the integral of sqrt(F (1 - F))
+    "exponential": (lambda x: -math.expm1(-x), lambda x: math.exp(-x), (0, math.inf), math.pi / 2),
+    "Pareto, 3": (pareto, lambda x: x**-3.0, (1, math.inf), beta(1 / 6, 1.5) / 3),
+    "Pareto, 3, mirrored": (
+        lambda x: (-x) ** -3.0,
+        lambda x: pareto(-x),
+        (-math.inf, -1),
+        beta(1 / 6, 1.5) / 3,
+    ),
+    "logistic": (expit, lambda x: expit(-x), (-math.inf, math.inf), math.pi),
+    "uniform": (lambda x: x, lambda x: 1 - x, (0, 1), math.pi / 8),
+}
+
+
+@pytest.mark.parametrize(("cdf", "sf", "support", "truth"), TAILS.values(), ids=TAILS)
+def test_the_constant_of_laws_with_tails(cdf, sf, support, truth):
+    found = bridge_constant(cdf, support, sf=sf)
+    assert found == pytest.approx(math.sqrt(2 / math.pi) * truth, abs=1e-9)
+
+
+@pytest.mark.parametrize("law", ["exponential", "Pareto, 3", "logistic"])
+def test_a_tail_that_rounding_takes_is_asked_for(law):
+    cdf, sf, support, _ = TAILS[law]
+    with pytest.raises(InputError, match="needs 'sf', the upper tail"):
+        bridge_constant(cdf, support)
+    for high in (20.0, 60.0, 1e7):  # the end of a support that leaves the tail out, with and without it
+        with pytest.raises(
+            (InputError, SolverError), match="of its mass lies beyond|needs 'sf'|a narrower support"
+        ):
+            bridge_constant(cdf, (support[0], high))
+    with pytest.raises(InputError, match=r"mass lies beyond 20. Widen it, to infinity"):
+        bridge_constant(cdf, (support[0], 20.0), sf=sf)
 
 
 def test_the_constant_is_what_samples_do():
     rng, n = np.random.default_rng(0), 400
     fine = norm.ppf((np.arange(4000) + 0.5) / 4000)
     mean = np.mean([wasserstein_1d(rng.normal(size=n), fine) for _ in range(300)])
-    assert math.sqrt(n) * mean == pytest.approx(bridge_constant(ndtr, (-math.inf, math.inf)), rel=0.08)
+    assert math.sqrt(n) * mean == pytest.approx(
+        bridge_constant(ndtr, (-math.inf, math.inf), sf=lambda x: ndtr(-x)), rel=0.08
+    )
 
 
 def test_sample_w1_against_the_constant_and_a_loop():
@@ -151,8 +191,13 @@ def test_the_floor_falls_with_n_and_grows_with_the_dimension():
         (lambda: bridge_constant(lambda x: x, (0, 2)), r"in \[0, 1\], but at"),
         (lambda: bridge_constant(lambda x: [x, x], (0, 1)), "'cdf' must be a non-empty number, got shape"),
         (lambda: bridge_constant(lambda x: math.nan, (0, 1)), "'cdf' must be finite"),
-        (lambda: bridge_constant(lambda x: x / 2, (0, 1)), "must rise from 0 to 1 .* from 0 to 0.5"),
+        (lambda: bridge_constant(lambda x: x / 2, (0, 1)), "0.5 of its mass lies beyond 1. Widen it"),
         (lambda: bridge_constant(lambda x: x, (1, 0)), "low < high"),
+        (lambda: bridge_constant(lambda x: x, (0, 1), sf=lambda x: x), "'sf' must be 1 - cdf, but at"),
+        (
+            lambda: bridge_constant(lambda x: x, (0, 1), sf=lambda x: 1.5),
+            r"'sf' must have values in \[0, 1\]",
+        ),
         (lambda: sample_w1(sampling.normal(1), 0, rng=torch.Generator()), "n >= 1 points"),
         (lambda: sample_w1(sampling.normal(1), "5", rng=torch.Generator()), "n >= 1 points"),
         (lambda: sample_w1(sampling.normal(1), 5, repeats=1, rng=torch.Generator()), "repeats >= 2"),
@@ -165,4 +210,4 @@ def test_samples_refuse(call, message):
 
 def test_heavy_tails_have_no_constant():
     with pytest.raises(SolverError, match="it is infinite"):
-        bridge_constant(lambda x: 1 - 1 / (1 + x), (0, math.inf))
+        bridge_constant(lambda x: 1 - 1 / (1 + x), (0, math.inf), sf=lambda x: 1 / (1 + x))

@@ -363,6 +363,30 @@ def test_a_divergence_is_named_however_seldom_it_is_looked_for(every):
     assert len(seen) == min(9, -(-5 // every) * every) - 1
 
 
+@pytest.mark.parametrize("accelerate", [lambda game: game, fast])
+@pytest.mark.parametrize("double", ["players", "prior", "real"])
+def test_another_precision_is_named(double, accelerate):
+    generator, critic = networks.mlp(2, 2, hidden=(4,)), networks.mlp(2, 1, hidden=(4,))
+    if double == "players":
+        generator, critic = generator.double(), critic.double()
+    laws = {"real": sampling.ring(), "prior": sampling.normal(2)}
+    if double in laws:
+        law = laws[double]
+        laws[double] = lambda n, rng: law(n, rng).double()
+    game = Game(generator, critic, recipes.wgan_gp)
+    with pytest.raises(InputError, match="one precision, but .*float64.*Call .float.. on"):
+        list(train(game, sampling.Draw(*laws.values(), 4), 1, accelerate=accelerate))
+
+
+def test_one_precision_of_either_kind_trains_and_other_failures_keep_their_name():
+    double = sampling.Draw(*(lambda n, rng: torch.randn(n, 2, generator=rng).double() for _ in range(2)), 4)
+    game = Game(networks.mlp(2, 2).double(), networks.mlp(2, 1).double(), recipes.wgan_gp)
+    assert [step.critic_loss.dtype for step in train(game, double, 1)] == [torch.float64]
+    game = Game(networks.mlp(3, 2), networks.mlp(2, 1), recipes.wgan_gp)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        list(train(game, sampling.Draw(sampling.ring(), sampling.normal(2), 4), 1))
+
+
 def test_losses_near_the_largest_float_are_finite():
     big = torch.tensor(1e38)
     check_finite(*[Step(k, big, big, big) for k in range(10)])

@@ -24,6 +24,7 @@ from wganlab.transport import (
     emd_lp,
     exact,
     kantorovich_potential,
+    potentials,
     wasserstein_1d,
 )
 
@@ -292,6 +293,46 @@ def test_the_potential_pulls_every_fake_point_towards_its_partner():
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     np.testing.assert_allclose(kantorovich_potential(x, y).gradient(y), way, atol=1e-9)
     assert (kantorovich_potential(x, y).gradient([[0.0, 0.0]]) ** 2).sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_a_mass_below_all_rounding_is_no_obstacle():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 2)) + 3, rng.normal(size=(7, 2))
+    for tiny in (1e-15, 1e-16, 1e-17, 1e-300):
+        b = np.append(np.full(6, 1 / 6), tiny)
+        f = kantorovich_potential(x, y, None, b)
+        assert f(x).mean() - b @ f(y) == pytest.approx(emd(x, y[:6]).cost, abs=1e-9)
+        f = kantorovich_potential(y, x, b, None)
+        assert b @ f(y) - f(x).mean() == pytest.approx(emd(x, y[:6]).cost, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [300, 420])
+def test_short_paths_give_an_optimal_critic_with_a_gradient_at_each_fake_point(n, monkeypatch):
+    """With one partner each the way leads there; with more, f is optimal all the same."""
+    rng = np.random.default_rng(n)
+    x, y = rng.normal(size=(n, 2)) + np.array([1, 0]), rng.normal(size=(300, 2))
+    far = kantorovich_potential(x, y)
+    monkeypatch.setattr(potentials, "ALL_PATHS", 100)
+    f = kantorovich_potential(x, y)
+    assert not np.array_equal(f(y), far(y))
+    assert f(x).mean() - f(y).mean() == pytest.approx(emd(x, y).cost, abs=1e-9)
+    if n == 300:
+        partner = emd(x, y).plan.argmax(axis=0)
+        way = (x[partner] - y) / np.linalg.norm(x[partner] - y, axis=1, keepdims=True)
+        for step in (0.0, 1e-7):  # and a little beside the point, so not by luck at a kink
+            shifted = y + step * rng.normal(size=y.shape)
+            np.testing.assert_allclose(f.gradient(shifted), way, atol=1e-3 if step else 1e-9)
+
+
+def test_a_potential_is_evaluated_in_blocks(monkeypatch):
+    rng = np.random.default_rng(1)
+    f, z = kantorovich_potential(rng.normal(size=(40, 3)), rng.normal(size=(30, 3))), rng.normal(size=(25, 3))
+    by_hand = (f.phi.numpy() - np.linalg.norm(z[:, None] - f.x.numpy(), axis=2)).max(axis=1)
+    whole, gradient = f(z), f.gradient(z)
+    np.testing.assert_allclose(whole, by_hand, rtol=0, atol=1e-14)
+    monkeypatch.setattr(potentials, "BLOCK", 100)
+    assert np.array_equal(f(z), whole)
+    assert np.array_equal(f.gradient(z), gradient)
 
 
 def test_a_potential_keeps_kinds_and_graphs():

@@ -23,11 +23,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from .errors import InputError
 
 __all__ = ["Constraint", "WeightClipping", "input_gradient"]
 __all__ += ["R1", "Dragan", "GradientPenalty", "SlopePenalty", "WassersteinDivergence"]
+
+
+COMPUTED = (SpectralNorm, WeightNorm)  # the older way: hooks that compute a weight before each call
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class WeightClipping(Constraint):
     r""":math:`w \leftarrow \mathrm{clip}(w, -c, c)` for every weight and bias of the critic.
 
     Buffers, such as the running statistics of BatchNorm, are not weights and stay as they
-    are. Raises ``InputError`` unless 0 < c < infinity.
+    are. Raises ``InputError`` unless 0 < c < infinity, and for a critic whose weights are computed from
+    others, as spectral normalisation does: clipping those would bound nothing.
     Source: Arjovsky et al. 2017, Algorithm 1, line 7; c = 0.01 is their default.
 
     >>> critic = nn.Linear(1, 1)
@@ -69,8 +76,18 @@ class WeightClipping(Constraint):
     def __post_init__(self):
         check_positive("WeightClipping needs a bound c", self.c, "The paper's value is 0.01.")
 
+    def check(self, critic: nn.Module) -> None:
+        for name, module in critic.named_modules():
+            hooks = module._forward_pre_hooks.values()
+            if is_parametrized(module) or any(isinstance(hook, COMPUTED) for hook in hooks):
+                raise InputError(
+                    f"WeightClipping clips the weights that a layer multiplies by, but those of '{name}' are "
+                    f"computed from others (spectral or weight normalisation). Take one of the two."
+                )
+
     @torch.no_grad()
     def project(self, critic: nn.Module) -> None:
+        self.check(critic)
         for weight in critic.parameters():
             weight.clamp_(-self.c, self.c)
 

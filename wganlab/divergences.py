@@ -11,6 +11,7 @@ from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlog1py, xlogy
 
@@ -90,9 +91,13 @@ def js(p: ArrayLike, q: ArrayLike, *, base: Base = None) -> float:
     1.0
     """
     p, q = two_laws(p, q)
-    m = (p + q) / 2
-    nats = float(rel_entr(p, m).sum() + rel_entr(q, m).sum()) / 2
-    return in_base(min(max(0.0, nats), math.log(2)), base)
+    total = p + q  # (p + q) / 2 would vanish where they are smallest
+    u = np.divide(p - q, total, out=np.zeros_like(total), where=total > 0)
+    far = rel_entr(2 * p, total) + rel_entr(2 * q, total)
+    v = np.clip(u, -0.5, 0.5)  # (1 + v) ln(1 + v) + (1 - v) ln(1 - v), without the difference of near equals
+    near = total * (2 * v * np.arctanh(v) + np.log1p(-(v**2)))
+    nats = float(np.where(abs(u) < 0.5, near, far).sum() / 4)
+    return in_base(min(nats, math.log(2)), base)
 
 
 def tv(p: ArrayLike, q: ArrayLike) -> float:
@@ -285,8 +290,10 @@ def gan_value(D: ArrayLike, p: ArrayLike, q: ArrayLike) -> float:
     r""":math:`V(D) = \sum_i p_i\ln D_i + q_i\ln(1 - D_i)`, which the discriminator maximises.
 
     D (n,) are probabilities, p and q weights on the same points; D is not read where both are 0. Minus
-    infinity where D is certain and wrong. Its maximum over D is 2 JS(p, q) - 2 ln 2. Raises
-    ``InputError`` unless p and q are laws and D lies in [0, 1].
+    infinity where D is certain and wrong. Its maximum over D is 2 JS(p, q) - 2 ln 2, at
+    ``optimal_discriminator(p, q)``: D holds rounded numbers, and where the best answer p/(p + q) rounds to
+    the given one, to 1 for a small q, the best one is taken. Raises ``InputError`` unless p and q are laws
+    and D lies in [0, 1].
     Source: Goodfellow et al. 2014, equation 1 and theorem 1.
 
     >>> round(gan_value([0.5, 0.5], [0.3, 0.7], [0.3, 0.7]), 6)  # -2 ln 2
@@ -303,5 +310,16 @@ def gan_value(D: ArrayLike, p: ArrayLike, q: ArrayLike) -> float:
             f"D must hold probabilities, but ranges from {answers.min():g} to {answers.max():g}. "
             f"Pass scores through a sigmoid first."
         )
+    best = (p / np.maximum(p, q)) / (p / np.maximum(p, q) + q / np.maximum(p, q))
+    best = as_float64(rounded_as(D, best), "D", 1)
     with np.errstate(divide="ignore"):  # ln 0 is -inf
-        return float((xlogy(p, answers) + xlog1py(q, -answers)).sum())
+        given = xlogy(p, answers) + xlog1py(q, -answers)
+    return float(np.where(answers == best, rel_entr(p, p + q) + rel_entr(q, p + q), given).sum())
+
+
+def rounded_as(like: ArrayLike, values: np.ndarray) -> ArrayLike:
+    """``values`` in the precision of ``like``, if that has one that is no integer's."""
+    if torch.is_tensor(like) and like.is_floating_point():
+        return torch.as_tensor(values).to(like.dtype)
+    dtype = getattr(like, "dtype", None)
+    return values.astype(dtype) if isinstance(dtype, np.dtype) and dtype.kind == "f" else values

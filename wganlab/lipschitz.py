@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from .constraints import refuse_batchnorm
 from .errors import InputError
 from .networks import GroupSort
 
@@ -23,11 +24,13 @@ ONE_LIPSCHITZ = (nn.ReLU, nn.Tanh, nn.Flatten, nn.Unflatten, nn.Identity, nn.Sof
 def gradient_norms(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     r""":math:`\|\nabla f(x_i)\|` for each row: x (m, ...), result (m,), without a graph.
 
-    Raises ``InputError`` if the critic does not give one score a row.
+    Raises ``InputError`` if the critic does not give one score a row, or has BatchNorm in training mode, so
+    that a score depends on all rows.
 
     >>> gradient_norms(lambda x: 0.5 * x.square().sum(1), torch.tensor([[3.0, 4.0]])).tolist()
     [5.0]
     """
+    refuse_batchnorm(critic, "gradient_norms")
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         f = critic(x)
@@ -90,7 +93,7 @@ def layers(player: nn.Module) -> list[tuple[str, nn.Module]]:
         return [("", player)]
     return [
         (f"{name}.{inner}".rstrip("."), layer)
-        for name, child in player.named_children()
+        for name, child in player._modules.items()  # named_children leaves out a layer's second place
         for inner, layer in layers(child)
     ]
 
@@ -117,8 +120,9 @@ def convolution_norm(layer: nn.Conv2d) -> float:
     kernel = layer.weight.detach().double()  # (out, in, height, width)
     row_sum = kernel.abs().sum(dim=(1, 2, 3)).max()  # one output: a row of the matrix
     column_sum = kernel.abs().sum(dim=(0, 2, 3)).max()  # one input: at most one column of the kernel's
-    patches = math.prod(
-        math.ceil(size / stride) for size, stride in zip(layer.kernel_size, layer.stride, strict=True)
+    patches = math.prod(  # the kernel's places that fall on one input lie stride / gcd apart
+        math.ceil(size * math.gcd(stride, dilation) / stride)
+        for size, stride, dilation in zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
     )
     as_matrix = torch.linalg.matrix_norm(kernel.flatten(1), 2) * math.sqrt(patches)
     return min((row_sum * column_sum).sqrt().item(), as_matrix.item())

@@ -171,8 +171,9 @@ def inception_score(probabilities: ArrayLike) -> float:
             f"inception_score needs rows that are laws, but row {bad} has the least entry {p[bad].min():g} "
             f"and the sum {p[bad].sum():g}. Apply a softmax first."
         )
-    mean = np.broadcast_to(p.mean(0), p.shape)
-    return float(np.exp(rel_entr(p, mean).sum(1).mean()))
+    p = p / p.sum(1, keepdims=True)
+    total = np.broadcast_to(p.sum(0), p.shape)  # n times the mean, which would vanish where it is smallest
+    return float(np.exp(rel_entr(len(p) * p, total).sum() / len(p) ** 2))
 
 
 def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ and its points lie on that generator's device.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ __all__ = ["Draw", "Mixture", "Sampler", "shard"]
 __all__ += ["empirical", "grid", "normal", "parallel_line", "ring", "swiss_roll"]
 
 Sampler = Callable[[int, torch.Generator], Tensor]
+WORD = 2**32
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,7 @@ class Draw:
 
     ``draw(step, t)`` gives ``x`` (m, ...), ``z`` (m, ...) and ``eps`` (m,), uniform on [0, 1), for
     critic update t of turn ``step``; ``draw.latent(step)`` gives ``z`` for the generator's update.
-    ``real`` and ``prior`` are samplers; a tensor stands for ``empirical`` of it. With ``world`` > 1,
+    ``real`` and ``prior`` are samplers; a tensor or array stands for ``empirical`` of it. With ``world`` > 1,
     rank r gets its ``shard`` of the rows of the one joint batch of m. The numbers differ between CPU and
     CUDA.
 
@@ -173,8 +175,8 @@ class Draw:
 
     def __init__(
         self,
-        real: Sampler | Tensor,
-        prior: Sampler | Tensor,
+        real: Sampler | Tensor | np.ndarray,
+        prior: Sampler | Tensor | np.ndarray,
         m: int,
         *,
         seed: int = 0,
@@ -182,16 +184,14 @@ class Draw:
         rank: int = 0,
         world: int = 1,
     ):
-        if not isinstance(m, int) or world < 1 or m < world:
+        if not isinstance(m, Integral) or world < 1 or m < world:
             raise InputError(f"Draw needs a batch of m >= 1 rows for each of {world} ranks, got m = {m!r}.")
-        if not 0 <= rank < world or seed < 0:
+        if not 0 <= rank < world or not isinstance(seed, Integral) or seed < 0:
             raise InputError(
                 f"Draw needs 0 <= rank < world and seed >= 0, got rank {rank}, world {world}, seed {seed}."
             )
-        self.m, self.seed, self.device = m, seed, torch.device(device)
-        self.real, self.prior = (
-            empirical(law.to(self.device)) if torch.is_tensor(law) else law for law in (real, prior)
-        )
+        self.m, self.seed, self.device = int(m), int(seed), torch.device(device)
+        self.real, self.prior = (law if callable(law) else self.law(law) for law in (real, prior))
         self.rows = shard(m, rank, world)
         # Of the joint batch, so that all ranks refuse what one would.
         for name, batch in zip(("real", "prior", "eps"), self.joint(0, 0), strict=True):
@@ -200,9 +200,23 @@ class Draw:
             if not torch.isfinite(batch).all():
                 raise InputError(f"The sampler '{name}' gives NaN or infinity. Draw needs finite points.")
 
+    def law(self, rows: Tensor | np.ndarray) -> Sampler:
+        """``empirical`` of rows (N, ...) in a tensor or an array."""
+        rows = torch.as_tensor(rows) if isinstance(rows, np.ndarray) else rows
+        return empirical(rows.to(self.device) if torch.is_tensor(rows) else rows)
+
     def rng(self, *key: int) -> torch.Generator:
-        """A generator whose stream is decided by the seed and ``key``."""
-        (word,) = np.random.SeedSequence([self.seed, *key]).generate_state(1, np.uint64)
+        """A generator whose stream is decided by the seed and ``key``, whole numbers from 0 to 2^32 - 1.
+
+        ``SeedSequence`` takes words of 32 bits; those that a longer seed has more of stand at the end, where
+        no key can be mistaken for them.
+        """
+        if not all(isinstance(part, Integral) and 0 <= part < WORD for part in key):
+            raise InputError(f"A draw needs whole numbers from 0 to 2^32 - 1 for step and t, got {key}.")
+        words = [self.seed % WORD, *map(int, key)]
+        if self.seed >= WORD:
+            words.append(self.seed // WORD)
+        (word,) = np.random.SeedSequence(words).generate_state(1, np.uint64)
         return torch.Generator(self.device).manual_seed(int(word))
 
     def __call__(self, step: int, t: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,6 +16,7 @@ generators: what a reader wants to do between updates (plot, save, stop) is the 
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -250,12 +251,14 @@ def train(
     and optimizers and takes the same steps in another way; it is called once, before the first turn.
 
     Raises ``DivergenceError``, which names the first turn whose losses are not finite, and
-    ``InputError`` for an ``until`` that is not a whole number >= 0, or a ``check_every`` below 1. The
-    losses are looked at every ``check_every`` turns: on a GPU each look waits for the device.
+    ``InputError`` for an ``until`` that is not a whole number >= 0, a ``check_every`` below 1, or a draw of
+    another precision than the players'. The losses are looked at every ``check_every`` turns: on a GPU
+    each look waits for the device.
     Source: see ``algorithm_1``.
     """
     check_until("train", "generator", until)
-    return stop_at_nan(algorithm_1(game, draw, until, accelerate(game)), until, check_every)
+    steps = algorithm_1(game, draw, until, accelerate(game))
+    return stop_at_nan(of_one_precision(steps, game, draw), until, check_every)
 
 
 def algorithm_1(game: Game, draw: Draw, until: int, play: Game) -> Iterator[Step]:
@@ -300,7 +303,8 @@ def fit(
     """
     check_until("fit", "critic", until)
     game = LoneCritic(critic, recipe)
-    return stop_at_nan(inner_loop(game, draw, until, rate, accelerate(game)), until)
+    steps = inner_loop(game, draw, until, rate, accelerate(game))
+    return stop_at_nan(of_one_precision(steps, game, draw), until)
 
 
 def inner_loop(game: Game, draw: Callable, until: int, rate: Callable, play: Game) -> Iterator[Step]:
@@ -342,13 +346,34 @@ def linear_decay(game: Game, start: int, until: int) -> None:
 
 def check_until(loop: str, player: str, until: int) -> None:
     """Raise ``InputError`` unless ``until`` is a whole number >= 0."""
-    if not isinstance(until, int) or until < 0:
+    if not isinstance(until, Integral) or until < 0:
         raise InputError(f"{loop} runs until a number of {player} updates >= 0, got {until!r}.")
+
+
+def of_one_precision(steps: Iterator[Step], game: Game, draw: Callable) -> Iterator[Step]:
+    """The same steps; raises ``InputError`` where a player's weights and the draw cannot be multiplied."""
+    try:
+        yield from steps
+    except RuntimeError as error:
+        x, z, _ = draw(game.step)
+        weights = [*game.generator.parameters(), *game.critic.parameters()]
+        if len({tensor.dtype for tensor in (x, z, *weights)}) == 1:
+            raise
+        raise InputError(
+            f"Players and points must have one precision, but the players are {dtypes(weights)} and the draw "
+            f"{dtypes([x, z])}. Call .float() on the players, or give Draw samplers such as "
+            f"lambda n, rng: normal(2)(n, rng).double()."
+        ) from error
+
+
+def dtypes(tensors: Sequence[Tensor]) -> str:
+    """Their dtypes as a message has them: ``float32 and float64``."""
+    return " and ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors}))
 
 
 def stop_at_nan(steps: Iterator[Step], until: int, check_every: int = 1) -> Iterator[Step]:
     """The same steps, their losses looked at every ``check_every``: raises ``DivergenceError``."""
-    if not isinstance(check_every, int) or check_every < 1:
+    if not isinstance(check_every, Integral) or check_every < 1:
         raise InputError(f"train looks at the losses every check_every >= 1 turns, got {check_every!r}.")
 
     def watched() -> Iterator[Step]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import checkpoints, networks, recipes
+from ..data._pictures import kinds
 from ..engine.ranks import Ranks
 from ..errors import CheckpointError, InputError
 from ..sampling import Sampler
@@ -18,6 +19,7 @@ from .datasets import DATASETS, Dataset, takers
 from .terminal import print_warnings
 
 CHECKPOINT = "checkpoint.wgan"
+SIDES = {1: (28, 32, 64), 3: (32, 64)}  # of pictures that the convolutional players are for, by channels
 DECISIVE = ("data", "size", "players", "recipe", "batch", "seed", "decay", "precision", "accelerate")
 
 
@@ -58,6 +60,7 @@ class RunConfig:
         steps, remedy = options.steps or self.steps, "Leave the option out to continue the run"
         for name in DECISIVE:
             check_same(path, f"--{name}", getattr(self, name), getattr(options, name), remedy)
+        check_same(path, "--channels", self.shape[0], options.channels, remedy)
         if self.decay:
             check_same(path, "--steps (which --decay counts from)", self.steps, steps, remedy)
         return replace(self, steps=steps, source=options.source or self.source)
@@ -87,7 +90,8 @@ def new_config(options: argparse.Namespace) -> RunConfig:
     """A new run: what the options say, and for the rest what is usual for the data."""
     name = options.data or "digits"
     data = DATASETS[name]
-    given = {"--size": options.size, "--from": options.source, "--download": options.download}
+    given = {"--size": options.size, "--channels": options.channels}
+    given |= {"--from": options.source, "--download": options.download}
     for flag, value in given.items():
         if value and flag not in data.options:
             raise InputError(f"{flag} is for --data {takers(flag)}, not for {name}. Leave it out.")
@@ -95,11 +99,22 @@ def new_config(options: argparse.Namespace) -> RunConfig:
             raise InputError(f"--data {name} needs {flag} PATH, a folder of pictures.")
     usual = {"data": name, "shape": list(data.shape), "players": data.players, "batch": data.batch}
     if "--size" in data.options:
-        usual["size"] = options.size or data.shape[-1]
-        usual["shape"] = [data.shape[0], usual["size"], usual["size"]]
+        usual["shape"] = shape_of_pictures(options)
+        usual["size"] = usual["shape"][-1]
     usual["recipe"] = "wgan_gp_resnet" if options.players == "resnet" else data.recipe
     asked = {name: getattr(options, name) for name in (*DECISIVE, "source", "steps")}
     return RunConfig(**usual | {name: value for name, value in asked.items() if value is not None})
+
+
+def shape_of_pictures(options: argparse.Namespace) -> list[int]:
+    """Channels and sides of pictures from a folder: as asked for, else as they are where dcgan is for that.
+
+    Where it is not, the side is 64.
+    """
+    found = kinds(options.source)
+    channels = options.channels or found.channels
+    own = found.side if found.side in SIDES[channels] else 64
+    return [channels, options.size or own, options.size or own]
 
 
 def check_same(path: Path, what: str, saved: Any, now: Any, remedy: str) -> None:
@@ -131,15 +146,17 @@ def players(name: str, row: tuple[int, ...], latent: int) -> tuple[nn.Module, nn
             return networks.dcgan_generator(latent), critic
         case "dcgan", (1, 28, 28):
             return networks.dcgan_generator(latent), networks.dcgan_critic()
-        case "dcgan", (3, 32, 32):
-            return networks.dcgan32_generator(latent), networks.dcgan32_critic()
-        case "dcgan", (3, 64, 64):
-            return networks.dcgan64_generator(latent), networks.dcgan64_critic()
+        case "dcgan", (channels, 32, 32):
+            generator = networks.dcgan32_generator(latent, channels=channels)
+            return generator, networks.dcgan32_critic(channels=channels)
+        case "dcgan", (channels, 64, 64):
+            generator = networks.dcgan64_generator(latent, channels=channels)
+            return generator, networks.dcgan64_critic(channels=channels)
         case "resnet", (3, 32, 32):
             return networks.resnet_generator(latent), networks.resnet_critic()
     raise InputError(
-        f"--players {name} has none for rows of shape {row}: mlp is for any, mixed for 28x28, dcgan for "
-        f"28x28, 32x32 and 64x64, resnet for 32x32. Choose others, or for images another --size."
+        f"--players {name} has none for rows of shape {row}: mlp is for any, mixed for 28x28 in grey, dcgan "
+        f"for that, 32x32 and 64x64, resnet for 32x32 in colour. Choose others, or for images another --size."
     )
 
 

@@ -58,10 +58,10 @@ def cifar10(config, train: bool, download: bool):
 
 
 def images(config, train: bool, download: bool):
-    """The pictures in a folder, (n, 3, size, size)."""
+    """The pictures in a folder, (n, channels, size, size)."""
     from .. import data
 
-    return data.images(config.source, size=config.size)
+    return data.images(config.source, size=config.size, channels=config.shape[0])
 
 
 FRECHET, PUBLISHED = "Frechet, 64 components", ("--from", "--download")
@@ -73,7 +73,16 @@ DATASETS = {
     "mnist": replace(SHIPPED, load=mnist, options=PUBLISHED),
     "cifar10": CIFAR10,
     "images": Dataset(
-        images, (3, 64, 64), "dcgan", "wgan_gp", 64, 128, FRECHET, None, ("--size", "--from"), ("--from",)
+        images,
+        (3, 64, 64),
+        "dcgan",
+        "wgan_gp",
+        64,
+        128,
+        FRECHET,
+        None,
+        ("--size", "--channels", "--from"),
+        ("--from",),
     ),
     **dict.fromkeys(("ring", "grid", "swiss_roll"), POINTS),
 }

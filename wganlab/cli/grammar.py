@@ -131,8 +131,10 @@ def train(verb: argparse.ArgumentParser) -> None:
     add("--from", dest="source", type=source, metavar="PATH", help=f"the folder of {takers('--from')}")
     fetch = f"fetch {takers('--download')} into the cache if it is not there"
     add("--download", action="store_true", help=fetch)
-    side = f"{takers('--size')}: side in pixels (default: 64)"
+    side = f"{takers('--size')}: side in pixels (default: theirs where dcgan is for it, else 64)"
     add("--size", type=whole(4, 512), metavar="N", help=side)
+    colours = f"{takers('--channels')}: 1 for grey, 3 for colour (default: 1 if all are grey)"
+    add("--channels", type=int, choices=(1, 3), help=colours)
     game_options(verb.add_argument_group("the game: these options decide the numbers").add_argument)
     add = verb.add_argument_group("the course of the run").add_argument
     add("--steps", type=whole(1, 10**9), metavar="N", help="generator updates in all (default: 2000)")

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     elif x.ndim == 2:
         draw_points(config.load()(1000, rng), x, buffer)
     else:
-        draw_images(x, buffer)
+        draw_images(x, buffer, ink=config.data != "images")
     try:
         out.write_bytes(buffer.getvalue())
     except OSError as error:
@@ -59,8 +59,8 @@ def draw_points(real_points: Tensor, x: Tensor, file: io.BytesIO) -> None:
     figure.savefig(file, format="png")
 
 
-def draw_images(x: Tensor, file: io.BytesIO) -> None:
-    """Pictures (n, c, h, w) in [-1, 1] as one PNG, pixel by pixel; grey ones in black ink."""
+def draw_images(x: Tensor, file: io.BytesIO, *, ink: bool = True) -> None:
+    """Pictures (n, c, h, w) in [-1, 1] as one PNG, pixel by pixel; with ``ink`` 1 is black in grey ones."""
     from matplotlib.image import imsave
 
     n, c, h, w = x.shape
@@ -68,7 +68,7 @@ def draw_images(x: Tensor, file: io.BytesIO) -> None:
     lines = -(-n // columns)
     sheet = np.full((lines * (h + 2) - 2, columns * (w + 2) - 2, 3), 255, np.uint8)
     levels = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    levels = 255 - levels if c == 1 else levels
+    levels = 255 - levels if c == 1 and ink else levels
     for k, picture in enumerate(levels.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).numpy()):
         top, left = k // columns * (h + 2), k % columns * (w + 2)
         sheet[top : top + h, left : left + w] = picture

@@ -55,7 +55,9 @@ def run(options: argparse.Namespace) -> int:
     path = options.folder / CHECKPOINT
     with Stop() as stop, join(device=options.device) as ranks, contextlib.ExitStack() as stack:
         resumed = is_resumed(path, options.resume, ranks.restarted)
-        new = None if resumed else prepare(path, new_config(options), options, ranks)
+        with print_warnings(ranks.writes):
+            config = None if resumed else new_config(options)
+        new = prepare(path, config, options, ranks) if config else None
         if ranks.writes:
             with print_warnings():
                 stack.enter_context(lock_folder(options.folder))

@@ -1,8 +1,10 @@
 """A folder of pictures as one tensor."""
 
+import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,29 +18,81 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # none that star
 MOST_PIXELS = 50_000_000  # of one picture: 150 MB while it is read
 
 
-def images(folder: str | Path, *, size: int = 64) -> Tensor:
-    """All pictures below a folder, (n, 3, size, size) float32 in [-1, 1], in the order of their paths.
+class Kinds(NamedTuple):
+    """How many pictures are ``grey``, how many in ``colour``; ``side`` if all are squares of one size."""
 
-    Of each the middle square is taken and resized (bilinear, every source pixel counted), as if the
-    shorter side were resized to ``size`` and the rest cropped. A camera's rotation is applied;
-    transparent parts become white. Hidden files and names unlike a picture's are passed over.
+    grey: int
+    colour: int
+    side: int | None
 
-    Raises ``DataError`` that names the file if one is damaged, cut, has more than 50 million pixels or more
-    than 8 bits a channel, or if there is none; ``InputError`` unless ``size`` is 1 to 1024. The result has
-    12 n size**2 bytes, and no more is held beside it than the picture being read.
+    @property
+    def channels(self) -> int:
+        """1 if all are grey, else 3; a ``UserWarning`` says what becomes of a mixed folder."""
+        if self.grey and self.colour:
+            warnings.warn(
+                f"{self.grey} grey and {self.colour} colour pictures were found: all are taken as colour, "
+                f"the grey ones with three equal channels. channels=1 (--channels 1) takes all as grey.",
+                stacklevel=3,
+            )
+        return 3 if self.colour else 1
+
+
+def images(folder: str | Path, *, size: int = 64, channels: int | None = None) -> Tensor:
+    """All pictures below a folder, (n, channels, size, size) float32 in [-1, 1], in the order of their paths.
+
+    ``channels`` is 1 for grey and 3 for colour, by default 1 if all pictures are grey; a ``UserWarning`` says
+    how many are if only some are. Of each the middle square is taken and resized (bilinear, every source
+    pixel counted), as if the shorter side were resized to ``size`` and the rest cropped. A camera's rotation
+    is applied; transparent parts become white; 16 bits of grey, 0 to 65,535, become -1 to 1 as 8 bits do.
+    Hidden files and names unlike a picture's are passed over.
+
+    Raises ``DataError`` that names the file if one is damaged, cut, has more than 50 million pixels, or
+    numbers whose range is not known (32 bits), or if there is none; ``InputError`` unless ``size`` is 1 to
+    1024 and ``channels`` 1 or 3. The result has 4 n channels size**2 bytes, and no more is held beside it
+    than the picture being read.
     """
     if type(size) is not int or not 1 <= size <= 1024:
         raise InputError(f"size must be a whole number of pixels from 1 to 1024, not {size!r}.")
+    if channels not in (None, 1, 3):
+        raise InputError(f"channels must be 1 for grey or 3 for colour, not {channels!r}.")
+    files = pictures_in(folder)
+    channels = channels or kinds(folder).channels
+    x = torch.empty(len(files), channels, size, size)
+    for row, file in zip(x.numpy(), files, strict=True):
+        with opened(file) as picture:
+            row[:] = square(picture, size, channels)
+    return x.div_(127.5).sub_(1)
+
+
+def kinds(folder: str | Path) -> Kinds:
+    """What kinds of pictures a folder holds, by their headers; raises as ``images`` does."""
+    grey, sizes = [], set()
+    for file in pictures_in(folder):
+        with opened(file) as picture:
+            grey.append(is_grey(picture))
+            sizes.add(picture.size)
+    width, height = sizes.pop()
+    side = width if width == height and not sizes else None
+    return Kinds(sum(grey), len(grey) - sum(grey), side)
+
+
+def is_grey(picture: Image.Image) -> bool:
+    """Whether no pixel can have a colour, by the picture's mode or palette."""
+    if picture.mode in ("P", "PA"):
+        levels = np.array(picture.getpalette("RGB")).reshape(-1, 3)
+        return bool((levels == levels[:, :1]).all())
+    return picture.mode in ("1", "L", "LA", "La") or picture.mode.startswith("I;16")
+
+
+def pictures_in(folder: str | Path) -> list[Path]:
+    """The pictures below a folder; raises ``DataError`` if there is none."""
     try:
         files = list(pictures_below(Path(folder)))
     except OSError as error:
         raise DataError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
     if not files:
         raise DataError(f"{folder} holds no picture: no name below it ends in {', '.join(sorted(ENDS))}.")
-    x = torch.empty(len(files), 3, size, size)
-    for row, file in zip(x.numpy(), files, strict=True):
-        row[:] = np.asarray(square(file, size)).transpose(2, 0, 1)
-    return x.div_(127.5).sub_(1)
+    return files
 
 
 def pictures_below(folder: Path) -> Iterator[Path]:
@@ -50,8 +104,9 @@ def pictures_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def square(file: Path, size: int) -> Image.Image:
-    """The middle square of a picture, RGB, ``size`` pixels wide; raises ``DataError``."""
+@contextlib.contextmanager
+def opened(file: Path) -> Iterator[Image.Image]:
+    """A picture whose header was read; whatever goes wrong with it becomes a ``DataError`` that names it."""
     if not file.is_file():  # a pipe would wait for ever
         raise DataError(f"The picture {file} is no regular file. Take it out of the folder.")
     try:
@@ -59,9 +114,7 @@ def square(file: Path, size: int) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ``check`` is stricter
             with Image.open(file, formats=FORMATS) as picture:
                 check(file, picture)
-                ImageOps.exif_transpose(picture, in_place=True)
-                # The cut strips are never resized, however long they are.
-                return ImageOps.fit(opaque(picture), (size, size), Image.Resampling.BILINEAR)
+                yield picture
     except DataError:
         raise
     except Exception as error:  # what foreign bytes raise differs from format to format
@@ -74,14 +127,28 @@ def check(file: Path, picture: Image.Image) -> None:
     width, height = picture.size
     if width * height > MOST_PIXELS:
         raise DataError(f"{file} has {width} x {height} pixels, more than {MOST_PIXELS}. Make it smaller.")
-    if picture.mode.startswith(("I", "F")):
-        raise DataError(f"{file} has more than 8 bits a channel (mode {picture.mode}). Save it with 8.")
+    if picture.mode in ("I", "F"):
+        raise DataError(
+            f"{file} has 32 bits a pixel (mode {picture.mode}), whose range is not known. Save it with 16."
+        )
 
 
-def opaque(picture: Image.Image) -> Image.Image:
-    """The picture as RGB, on white where it is transparent."""
-    if "A" not in picture.getbands() and "transparency" not in picture.info:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
+def square(picture: Image.Image, size: int, channels: int) -> np.ndarray:
+    """The middle square (channels, size, size) of a picture, float32 from 0 to 255."""
+    ImageOps.exif_transpose(picture, in_place=True)
+    if picture.mode.startswith("I;16"):
+        whole = Image.fromarray(np.asarray(picture, np.float32) / 257)  # 65,535 = 257 * 255
+    else:
+        whole = opaque(picture, "L" if channels == 1 else "RGB")
+    # The cut strips are never resized, however long they are.
+    fitted = np.asarray(ImageOps.fit(whole, (size, size), Image.Resampling.BILINEAR), np.float32)
+    return np.broadcast_to(fitted if fitted.ndim == 2 else fitted.transpose(2, 0, 1), (channels, size, size))
+
+
+def opaque(picture: Image.Image, mode: str) -> Image.Image:
+    """The picture as RGB or grey (L), on white where it is transparent."""
+    if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert(mode)

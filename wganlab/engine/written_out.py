@@ -25,13 +25,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from ..constraints import R1, Constraint, SlopePenalty
+from ..constraints import R1, Constraint, GradientPenalty, SlopePenalty, WassersteinDivergence, per_row
 from ..training import Game, Gradient, check_scores, critic_gradient, parameters_of
+from .one_pass import one_pass
 from .products import matmul, with_onednn
 
 # Where a penalty may ask for slopes: these points commute with affine maps, W x_hat + b = where(W x + b,
 # W x_fake + b, eps), so that x_hat needs no product with the first matrix.
 AFFINE = (SlopePenalty.where, R1.where)
+# What costs no more than the length of a gradient decides.
+OF_LENGTH = (GradientPenalty.what, R1.what, WassersteinDivergence.what)
 
 
 def fast(game: Game) -> Game:
@@ -41,8 +44,9 @@ def fast(game: Game) -> Game:
     ``nn.Sequential``, nested or not, of ``Linear``, ``Conv2d``, ``ReLU``, ``LeakyReLU``, ``Flatten``,
     ``Unflatten`` and ``Identity``, with any objective, and weight clipping, no constraint, or a penalty
     on segments or real points (``GradientPenalty``, one-sided or not, ``WassersteinDivergence``, ``R1``).
-    Every other gradient stays as it is, but for its matrix products (``products``). The gradient
-    equals autograd's up to rounding, so a run differs from the plain one in its last bits.
+    Every other gradient stays as it is, but for its matrix products (``products``). RMSprop takes one pass
+    over the weights (``one_pass``). Gradients and steps are the plain ones up to rounding, so a run differs
+    in its last bits.
 
     >>> from wganlab import networks, recipes
     >>> game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan_gp)
@@ -52,6 +56,8 @@ def fast(game: Game) -> Game:
     True
     """
     twin = copy(game)
+    twin.critic_optimizer = one_pass(game.critic_optimizer)
+    twin.generator_optimizer = one_pass(game.generator_optimizer)
     twin.generator_gradient = with_onednn(game.generator_gradient)
     twin.critic_gradient = ManualGradient(game) if writes_out(game) else with_onednn(game.critic_gradient)
     return twin
@@ -246,11 +252,26 @@ class ManualGradient:
         penalty = torch.zeros_like(loss)
         if self.penalty:
             g = self.input_gradient(values, us[0][2 * m :])  # (m, ...)
-            with torch.enable_grad():
-                penalty = self.penalty.what(g.requires_grad_())
-            self.tangent(values, *torch.autograd.grad(penalty, g))
+            penalty, a = self.slope_cost(g)
+            self.tangent(values, a)
         found = self.weight_gradients(values, us, m)
         return loss.detach(), penalty.detach(), [found[weight] for weight in self.weights]
+
+    def slope_cost(self, g: Tensor) -> tuple[Tensor, Tensor]:
+        r"""The penalty of the slopes g (m, ...) and its derivative there.
+
+        What only the length s of a gradient decides is asked for lengths (m, 1): the derivative is
+        :math:`\partial_s\,g/s`, and 0 where s is.
+        """
+        by_length = any(inherits(self.penalty, what) for what in OF_LENGTH)
+        s = g.flatten(1).norm(dim=1, keepdim=True) if by_length else g
+        with torch.enable_grad():
+            penalty = self.penalty.what(s.requires_grad_())
+        (derivative,) = torch.autograd.grad(penalty, s)
+        if by_length:
+            share = torch.where(s > 0, derivative / s, 0.0)[:, 0]
+            derivative = per_row(share, g) * g
+        return penalty, derivative
 
     def forward(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> list[Tensor]:
         """The input of each layer, then the scores, n rows each.

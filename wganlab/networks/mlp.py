@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal, spectral_norm
@@ -31,8 +32,8 @@ def mlp(
     >>> mlp(2, 1)(torch.zeros(5, 2)).shape, mlp(2, (1,))(torch.zeros(5, 2)).shape
     (torch.Size([5]), torch.Size([5, 1]))
     """
-    row_in = (inputs,) if isinstance(inputs, int) else tuple(inputs)
-    row_out = (outputs,) if isinstance(outputs, int) else tuple(outputs)
+    row_in = (inputs,) if isinstance(inputs, Integral) else tuple(inputs)
+    row_out = (outputs,) if isinstance(outputs, Integral) else tuple(outputs)
     sizes = [math.prod(row_in), *hidden, math.prod(row_out)]
     if min(sizes) < 1:
         raise InputError(f"mlp needs layers of size >= 1, got sizes {sizes}.")

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csc_array, csr_array, dia_array, diags_array, eye_array, kron, vstack
 from scipy.sparse.linalg import splu
+from scipy.special import logsumexp
 
-from .._arrays import as_float64
+from .._arrays import as_float64, check_overflow
 from .._quadrature import Interval, integral, interval
 from ..errors import InputError, SolverError
 
@@ -79,7 +80,8 @@ def penalised_line(h: Function, density: Function, support: Interval, *, weight:
     ``h`` is :math:`F_g - F_r`, the fakes' distribution function minus that of the real points; ``density``
     is that of the interpolates :math:`\hat x = \varepsilon x + (1 - \varepsilon)\tilde x`, positive where h
     is not 0; both map a float to a float. In a tail take h as the difference of small numbers, :math:`(1 -
-    F_r) - (1 - F_g)`. The support may be infinite.
+    F_r) - (1 - F_g)`. The support may be infinite, and must hold both laws: what lies outside is not counted,
+    and seen only if it is more than 1e-8 of the interpolates' mass.
     Raises ``InputError`` for a weight that is not positive, a density that is negative, or 0 where h is
     not, or has not the mass 1; ``SolverError`` where an integral is infinite or not known to 1e-9.
     Source: the theorem "The bias of the gradient penalty on the line" of this book; in any dimension Milne
@@ -103,7 +105,7 @@ def penalised_line(h: Function, density: Function, support: Interval, *, weight:
         return np.array([abs(difference), difference**2 / rho if difference else 0.0, rho])
 
     w1, congestion, mass = (float(value) for value in integral(at, low, high))
-    if not abs(mass - 1) <= 1e-6:
+    if not abs(mass - 1) <= 1e-8:
         raise InputError(
             f"The density of the interpolates has mass {mass:.8g} on ({low:g}, {high:g}), not 1. "
             f"Divide it by its integral, or widen the support."
@@ -112,14 +114,16 @@ def penalised_line(h: Function, density: Function, support: Interval, *, weight:
 
 
 def interpolate_density(
-    x: ArrayLike, means_p: ArrayLike, std_p: float, means_q: ArrayLike, std_q: float
+    x: ArrayLike, means_p: ArrayLike, std_p: float, means_q: ArrayLike, std_q: float, *, log: bool = False
 ) -> np.ndarray:
     r"""The density of :math:`\varepsilon x + (1 - \varepsilon)\tilde x` for two mixtures of normals.
 
     x (k, d) are the places; real points have equal weights on N(mean, std_p^2 I) for each row of ``means_p``
-    (i, d), fakes likewise. Given eps it is a normal law; over eps Gauss-Legendre. Raises ``InputError`` for
-    shapes that do not fit, widths that are not positive, and widths below a hundredth of the largest distance
-    between the means, which the nodes would not resolve.
+    (i, d), fakes likewise. Given eps it is a normal law; over eps Gauss-Legendre. With ``log=True`` its
+    logarithm, since in many dimensions the density itself leaves float64 to either side. Raises
+    ``InputError`` for shapes that do not fit, widths that are not positive, widths below a hundredth of the
+    other or of the largest distance between the means, which the nodes would not resolve, and a density
+    that overflows.
 
     >>> at = interpolate_density([[0.5]], [[0.0]], 0.02, [[1.0]], 0.02)  # flat between two narrow bumps
     >>> round(float(at[0]), 2)
@@ -131,24 +135,31 @@ def interpolate_density(
             f"interpolate_density needs places and means of one dimension and widths > 0, got "
             f"{places.shape}, {p.shape}, {q.shape}, {std_p} and {std_q}."
         )
-    reach = np.linalg.norm(p[:, None] - q, axis=2).max() / min(std_p, std_q)
+    reach = max(np.linalg.norm(p[:, None] - q, axis=2).max(), std_p, std_q) / min(std_p, std_q)
     if reach > 100:
         raise InputError(
-            f"interpolate_density resolves widths down to 1/100 of the distance between means, but here it "
-            f"is {reach:.4g} times the width. Widen the bumps."
+            f"interpolate_density resolves widths down to 1/100 of the other one and of the distance between "
+            f"means, but here one of these is {reach:.4g} times the width. Widen the bumps."
         )
-    nodes, shares = NODES(max(40, 40 * math.ceil(reach / 4)))
+    nodes, shares = NODES(40 * math.ceil(max(4, reach, 2 * math.sqrt(p.shape[1])) / 4))
     eps = ((nodes + 1) / 2)[:, None, None]
     centres = eps[..., None] * p[:, None] + (1 - eps[..., None]) * q  # (nodes, i, j, d)
     variance = (eps * std_p) ** 2 + ((1 - eps) * std_q) ** 2
-    height = shares[:, None, None] / 2 / (2 * math.pi * variance) ** (p.shape[1] / 2) / (len(p) * len(q))
+    log_share = np.log(shares / 2 / (len(p) * len(q)))[:, None, None]
+    log_height = log_share - p.shape[1] / 2 * np.log(2 * math.pi * variance)
 
     def at(some: np.ndarray) -> np.ndarray:
         square = ((some[:, None, None, None] - centres) ** 2).sum(axis=4)
-        return (height * np.exp(-square / (2 * variance))).sum(axis=(1, 2, 3))
+        return logsumexp(log_height - square / (2 * variance), axis=(1, 2, 3))
 
     pieces = np.array_split(places, math.ceil(len(places) * centres.size / 2**22))
-    return np.concatenate([at(piece) for piece in pieces])
+    logs = np.concatenate([at(piece) for piece in pieces])
+    if log:
+        return logs
+    with np.errstate(over="ignore"):  # checked in the next line
+        density = np.exp(logs)
+    check_overflow(f"The density overflows float64 in {p.shape[1]} dimensions. Take log=True.", density)
+    return density
 
 
 @dataclass(frozen=True)

@@ -46,32 +46,62 @@ def sample_w1(
     return SampleW1(float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(repeats)))
 
 
-def bridge_constant(cdf: Callable[[float], float], support: Interval) -> float:
+def bridge_constant(
+    cdf: Callable[[float], float], support: Interval, *, sf: Callable[[float], float] | None = None
+) -> float:
     r""":math:`\sqrt{2/\pi}\int\sqrt{F(1 - F)}\,dx`, the limit of :math:`\sqrt n\,\mathbb E\,W_1(P_n, P)`.
 
     ``cdf`` is the distribution function F of a law P on the line, with the support (low, high), which
-    may be infinite. Between two independent samples of n points the limit is larger by the factor
-    :math:`\sqrt 2`. Raises ``InputError`` if F gives no number in [0, 1] or the support misses mass;
-    ``SolverError`` where the integral diverges: heavy tails.
+    may be infinite; ``sf`` is 1 - F, computed so that it does not vanish in the upper tail, where F rounds to
+    1: a law without a largest point needs it. Between two independent samples of n points the limit is
+    larger by the factor :math:`\sqrt 2`. Raises ``InputError`` if F or 1 - F gives no number in [0, 1], if
+    they do not sum to 1, if the support leaves out mass, and if what 1 - F loses to rounding would change the
+    result; ``SolverError`` where the integral diverges: heavy tails.
     Source: del Barrio, Giné & Matrán 1999.
 
     >>> round(bridge_constant(lambda x: x, (0.0, 1.0)), 6)  # sqrt(pi / 32)
     0.313329
+    >>> exponential = bridge_constant(lambda x: -math.expm1(-x), (0, math.inf), sf=lambda x: math.exp(-x))
+    >>> round(exponential, 9), round(math.sqrt(math.pi / 2), 9)
+    (1.253314137, 1.253314137)
     """
     low, high = interval(support)
 
-    def F(x: float) -> float:
-        value = float(as_float64(cdf(x), "cdf", 0))
-        if not 0 <= value <= 1:
-            raise InputError(f"'cdf' must have values in [0, 1], but at {x:g} it is {value}.")
-        return value
+    def tails(x: float) -> tuple[float, float]:
+        below = share(cdf, "cdf", x)
+        above = 1 - below if sf is None else share(sf, "sf", x)
+        if abs(below + above - 1) > 1e-9:
+            raise InputError(f"'sf' must be 1 - cdf, but at {x:g} they are {above:g} and {below:g}.")
+        return below, above
 
     def at(x: float) -> np.ndarray:
-        return np.array([math.sqrt(F(x) * (1 - F(x)))])
+        below, above = tails(x)
+        lost = 2.0**-53 if sf is None else 0.0
+        return np.array([math.sqrt(below * above), math.sqrt(below * (above + lost))])
 
-    if not (F(low) <= 1e-6 and F(high) >= 1 - 1e-6):
-        raise InputError(
-            f"'cdf' must rise from 0 to 1 over the support ({low:g}, {high:g}), but goes from "
-            f"{F(low):.6g} to {F(high):.6g}."
-        )
-    return math.sqrt(2 / math.pi) * float(integral(at, low, high)[0])
+    for end, part in ((low, tails(low)[0]), (high, tails(high)[1])):
+        if part > 0:
+            raise InputError(
+                f"The support ({low:g}, {high:g}) must hold all of the law, but {part:.3g} of its mass lies "
+                f"beyond {end:g}. Widen it, to infinity if the law has a tail."
+            )
+    if sf is None and high == math.inf:
+        raise InputError(NEEDS_SF)
+    value, value_if_lost = integral(at, low, high).tolist()
+    if value_if_lost - value > 1e-9 * max(1.0, value):
+        raise InputError(NEEDS_SF)
+    return math.sqrt(2 / math.pi) * value
+
+
+NEEDS_SF = (
+    "bridge_constant needs 'sf', the upper tail 1 - F, of this law: F rounds to 1 where sqrt(1 - F) still "
+    "counts. Hand over the survival function, such as scipy's norm.sf, or end the support where F reaches 1."
+)
+
+
+def share(function: Callable[[float], float], name: str, x: float) -> float:
+    """A distribution function's value; raises ``InputError`` unless it is a number in [0, 1]."""
+    value = float(as_float64(function(x), name, 0))
+    if not 0 <= value <= 1:
+        raise InputError(f"'{name}' must have values in [0, 1], but at {x:g} it is {value}.")
+    return value
