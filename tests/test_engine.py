@@ -5,6 +5,7 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -204,6 +205,24 @@ def test_a_player_that_cannot_be_traced_is_named():
     with pytest.raises(InputError, match="compiled cannot trace generator_gradient"):
         traced(game).generator_step(torch.ones(3, 2))
     assert not torch._dynamo.config.trace_autograd_ops  # set for the call alone
+
+
+@pytest.mark.parametrize("action", ["error", "always", "ignore"])
+def test_what_the_compiler_warns_of_itself_is_no_failure_where_warnings_are_errors(action):
+    """Python 3.13.0 alone makes PyTorch warn so; this backend does it on each."""
+
+    def warning(graph, _):
+        warnings.warn_explicit("of itself", RuntimeWarning, "guards.py", 1, module="torch._dynamo.guards")
+        return graph
+
+    game = new_game("mlp", recipes.wgan_gp)
+    z = torch.ones(2, 3, dtype=torch.float64)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter(action)
+        before = list(warnings.filters)
+        compiled(game, backend=warning).generator_gradient(z)
+        assert warnings.filters == before
+    assert [str(said.message) for said in caught].count("of itself") == (action != "ignore")
 
 
 def test_compiled_takes_an_autocast_game():

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import ot
@@ -628,12 +629,12 @@ def test_a_matrix_that_would_not_fit_is_refused_before_it_is_made(monkeypatch):
 
 
 IN_4_GB = """
-import resource
-resource.setrlimit(resource.RLIMIT_AS, (4 * 10**9, 4 * 10**9))
+import faults
 import numpy as np
 from wganlab import transport
 from wganlab.errors import InputError
 
+faults.limit_memory(4 * 10**9)
 points = np.zeros((200_000, 2))
 for call in (
     lambda: transport.emd_from_cost(np.zeros((0, 0))),
@@ -660,7 +661,9 @@ def test_shapes_at_the_edge_in_4_gb_of_memory():
     """POT ends the process for 0 x 0, and where it gets no memory: refused before it is asked."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", IN_4_GB]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert (done.returncode, done.stdout) == (0, "2.0 2.0\n0.0\n"), done.stderr
 
 

@@ -30,7 +30,7 @@ def space_message(path: Path, size: int) -> str:
     return f"{needed}."
 
 
-def write_atomically(path: Path, content: bytes | memoryview, *, keep: Path | None = None) -> None:
+def write_atomically(path: Path, content: bytes, *, keep: Path | None = None) -> None:
     """Replace the file at ``path`` by one with ``content``, whatever interrupts it.
 
     The replaced file is kept at ``keep``. Raises ``OSError``.

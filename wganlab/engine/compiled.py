@@ -1,12 +1,13 @@
 """Both gradients of a game compiled by ``torch.compile``, and where that works."""
 
+import contextlib
 import copy
 import functools
 import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ def traced(gradient: Callable, backend: str) -> Callable:
     @functools.wraps(gradient)
     def run(*batch: Tensor) -> tuple:
         try:
-            with torch._dynamo.config.patch(trace_autograd_ops=True, recompile_limit=64):
+            with advice(), torch._dynamo.config.patch(trace_autograd_ops=True, recompile_limit=64):
                 return graph(*batch)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = " ".join(str(error).split("\n\n")[0].split())
@@ -67,6 +68,25 @@ def traced(gradient: Callable, backend: str) -> Callable:
             raise InputError(message) from error
 
     return run
+
+
+@contextlib.contextmanager
+def advice() -> Iterator[None]:
+    """A context in which what PyTorch's compiler warns of its own insides is no error, whatever the filter.
+
+    It warns that Python 3.13.0 slows it down.
+    """
+    general = (
+        action
+        for action, message, kind, module, _ in warnings.filters
+        if not (message or module) and issubclass(RuntimeWarning, kind)
+    )
+    if next(general, None) != "error":
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("default", module=r"torch\._(dynamo|functorch|inductor)\b")
+        yield
 
 
 def compiler() -> str | None:
