@@ -232,8 +232,9 @@ line, three times as many inputs for the functions that do not integrate.
   twice, strided, dilated and padded convolutions; laws on the line that are thin and far away.
 - **right**: off by at most 1e-9 of the answer or 1e-12 of its natural scale, whichever is more, from
   fractions, 50 digits or a closed form; integrals on the line to 1e-9, slopes of float32 critics to 1e-6,
-  Frechet distances to 1e-9 of traces and shifts. A Lipschitz bound must lie on its side of the exact constant.
-  Where the answer or what it is made of does not fit into float64, or a peak is thin, a refusal is right, too.
+  Frechet distances to 1e-9 of traces and shifts. A Lipschitz bound must lie on its side of the exact
+  constant. Where the answer or what it is made of does not fit into float64, or a peak is thin, a refusal
+  is right, too.
 - **faulty**: also weights that do not sum to 1, kernels, densities and critics that give no numbers, NaN in
   weights, layers without a known bound, wrong types of numbers.
 """
