@@ -1,10 +1,12 @@
-"""Hands 10,000 valid and faulty inputs to every transport function, and to POT and scipy; counts what comes.
+"""Hands 10,000 valid and faulty inputs to transport functions, also POT's and scipy's, and 10,000 to others.
 
-    python benchmarks/robustness.py [--inputs 10000]
+    python benchmarks/robustness.py [--inputs 10000] [--part transport] [--part laws]
 
-The inputs and the judge are those of ``tests/hostile.py``, where the exact answers are explained: input k is
-made from the seed and k alone. Every function works in a process of its own, which is replaced when it dies.
-Exits with 1 if ``wganlab`` refuses a valid input, answers wrongly or a fault, warns, changes one or dies.
+The inputs and the judge are those of ``tests/hostile.py`` (transport) and ``tests/hostile_cases.py``
+(divergences, metrics, Lipschitz bounds, integrals on the line), where the exact answers are explained:
+input k is made from the seed and k alone. Every function works in a process of its own, which is replaced
+when it dies. With ``--part`` no table is written. Exits with 1 if ``wganlab`` refuses a valid input, answers
+wrongly or a fault, warns, changes one or dies.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import permutations
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import ot
@@ -32,6 +35,7 @@ from scipy.stats import wasserstein_distance, wasserstein_distance_nd
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import hostile
+import hostile_cases
 
 SECONDS = 60  # for one input, before its process is killed, which counts as a death
 COLUMNS = ["valid", "right", "refused", "wrong, seen", "wrong, silent", "faulty", "faults refused"]
@@ -48,6 +52,7 @@ class Row:
     unit: Callable = lambda mass: 1  # its answer over that of the library, for this mass
     takes: tuple = ()  # what it takes on purpose, so that it is no fault
     fits: Callable = lambda made: True  # of a case
+    source: ModuleType = hostile  # of its inputs
 
 
 def emd2(cost, a=None, b=None):  # the peers are called as their documentation says
@@ -77,7 +82,10 @@ def on_line(call, **options):
 
 
 UNIFORM, TOTALS = ("empty in a", "empty in b"), ("unequal totals", "totals unequal")
-LIBRARY = [Row(f"wganlab {name}", name, call) for name, call in hostile.LIBRARY.items()]
+LIBRARY, LAWS = (
+    [Row(f"wganlab {name}", name, call, source=source) for name, call in source.LIBRARY.items()]
+    for source in (hostile, hostile_cases)
+)
 POT_1D, SCIPY_1D = on_line(ot.wasserstein_1d), on_line(wasserstein_distance)
 EMD_1D, SCIPY_ND = on_line(ot.emd2_1d, metric="euclidean"), on_line(wasserstein_distance_nd)
 SINKHORN, LOGARITHMS = partial(sinkhorn2, "sinkhorn"), partial(sinkhorn2, "sinkhorn_log")
@@ -126,6 +134,8 @@ def cause(made):
     """What is special about a case: the fault, or the size of its numbers."""
     if made.kind == "faulty":
         return made.about.split(" in ")[0]
+    if made.function in hostile_cases.MAKERS:
+        return made.kind
     for name in ("masses", "costs or points"):
         array = made.plain.get("a") if name == "masses" else made.plain.get("cost", made.plain.get("x"))
         largest = 1.0 if array is None else float(np.abs(array).max())
@@ -137,10 +147,10 @@ def cause(made):
 def work(row, indices, pipe):
     """Judges the inputs one by one and says so before the next, so that a death has a culprit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # peers print
-    library = row in LIBRARY
+    library = row in LIBRARY + LAWS
     refusals = [] if library else [(ValueError, TypeError, AssertionError)]
     for index in indices:
-        made = hostile.case(index) if library else for_peer(row, hostile.case(index))
+        made = row.source.case(index) if library else for_peer(row, row.source.case(index))
         signal.alarm(SECONDS)  # each alarm replaces the one before
         verdict = made and hostile.judge(made, made.given, row.call, *refusals)
         about = made and (made.kind, column(made, verdict), cause(made), hostile.kept_promise(made, verdict))
@@ -149,8 +159,8 @@ def work(row, indices, pipe):
 
 def tally(row, inputs):
     """Counts for one row, causes of what was silent, and the numbers of inputs that broke a promise."""
-    names = list(hostile.MAKERS)
-    indices = list(range(names.index(row.inputs), inputs, len(names)))
+    order = row.source.ORDER
+    indices = [index for index in range(inputs) if order[index % len(order)] == row.inputs]
     counts, causes, broken, context = Counter(), Counter(), [], multiprocessing.get_context("fork")
     while indices:
         reader, writer = context.Pipe(duplex=False)
@@ -173,7 +183,7 @@ def tally(row, inputs):
             if process.exitcode > 0:
                 sys.exit(f"the benchmark itself failed on input {indices[0]} of {row.name}")
             broken.append(indices[0])
-            culprit = hostile.case(indices.pop(0))
+            culprit = row.source.case(indices.pop(0))
             counts.update(["faulty" if culprit.kind == "faulty" else "valid", "deaths"])
             causes[f"{cause(culprit)} ({signal.Signals(-process.exitcode).name})"] += 1
         process.join()
@@ -187,10 +197,10 @@ def cpu():
     return names[0] if names else platform.machine()
 
 
-TEXT = """# What transport functions do with {inputs:,} inputs
+TEXT = """# What transport functions do with {inputs:,} inputs, and the others with as many
 
-`python benchmarks/robustness.py --inputs {inputs}`, seed {seed}. numpy {numpy}, scipy {scipy}, POT {pot},
-torch {torch}, Python {python}, {cpu}, one thread.
+`python benchmarks/robustness.py --inputs {inputs}`, seeds {seed} and {laws_seed}. numpy {numpy},
+scipy {scipy}, POT {pot}, torch {torch}, Python {python}, {cpu}, one thread.
 
 - **valid**: n and m from 1 to 6; ties, equal points, masses of 0; costs, points and masses from 1e-300 to
   1e300. `wganlab` gets them as lists, tuples, tensors with and without a graph, float32, integers, bool,
@@ -213,17 +223,35 @@ in an assignment. POT documents `sinkhorn2` for masses of total 1, so valid ones
 epsilon that is not too small; marginals were asked to be right to 1e-11, in the default of 1,000 iterations.
 For `emd2` it speaks of histograms with one total. Scipy's n-dimensional routine is a linear program with the
 tolerances of its solver. Masked arrays and text are read as plain numbers by most of numpy.
+
+The rows from `wganlab kl` on are the second part: divergences, metrics, Lipschitz bounds and integrals on the
+line, three times as many inputs for the functions that do not integrate.
+
+- **valid**: laws with weights down to 5e-324, equal up to 1e-12 or without a common point, in float16,
+  bfloat16 and float32 up to their rounding; points from 2^-1060 to 2^1010; chains nested, with layers used
+  twice, strided, dilated and padded convolutions; laws on the line that are thin and far away.
+- **right**: off by at most 1e-9 of the answer or 1e-12 of its natural scale, whichever is more, from
+  fractions, 50 digits or a closed form; integrals on the line to 1e-9, slopes of float32 critics to 1e-6,
+  Frechet distances to 1e-9 of traces and shifts. A Lipschitz bound must lie on its side of the exact
+  constant. Where the answer or what it is made of does not fit into float64, or a peak is thin, a refusal
+  is right, too.
+- **faulty**: also weights that do not sum to 1, kernels, densities and critics that give no numbers, NaN in
+  weights, layers without a known bound, wrong types of numbers.
 """
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--inputs", type=int, default=10_000)
+    parser.add_argument("--part", action="append", choices=["transport", "laws"], help="default: both")
     options = parser.parse_args()
     torch.set_num_threads(1)
     versions = {"numpy": np.__version__, "scipy": scipy.__version__, "pot": ot.__version__}
     versions |= {"torch": torch.__version__, "python": platform.python_version(), "cpu": cpu()}
-    text = TEXT.format(inputs=options.inputs, seed=hostile.SEED, seconds=SECONDS, **versions)
+    seeds = {"seed": hostile.SEED, "laws_seed": hostile_cases.SEED}
+    text = TEXT.format(inputs=options.inputs, seconds=SECONDS, **seeds, **versions)
+    parts = {"transport": LIBRARY + PEERS, "laws": LAWS}
+    rows = [row for part in options.part or parts for row in parts[part]]
     lines = [
         *text.splitlines(),
         "",
@@ -231,21 +259,21 @@ def main():
         "|---" * (len(COLUMNS) + 1) + "|",
     ]
     failed, silent, start = [], [], time.monotonic()
-    for row in LIBRARY + PEERS:
+    for row in rows:
         counts, causes, broken = tally(row, options.inputs)
         lines.append(f"| `{row.name}` | {' | '.join(str(counts[name]) for name in COLUMNS)} |")
         print(lines[-1], f"{time.monotonic() - start:.0f} s", flush=True)
         silent.append(f"- `{row.name}`: {', '.join(f'{why} {n}' for why, n in causes.most_common() if n)}.")
-        failed += broken if row in LIBRARY else []
+        failed += [] if row in PEERS else [(row.name, index) for index in broken]
     lines += [
         "",
         "Silent wrong answers, silently answered faults and deaths, by what is special about the input:",
         "",
     ]
     lines += [line for line in silent if not line.endswith(": .")]
-    (Path(__file__).parent / "results" / "robustness.md").write_text(
-        "\n".join([*lines, ""]), encoding="utf-8"
-    )
+    if not options.part:  # one part alone is no table
+        file = Path(__file__).parent / "results" / "robustness.md"
+        file.write_text("\n".join([*lines, ""]), encoding="utf-8")
     print(f"inputs that wganlab fails on: {failed or 'none'}")
     return int(bool(failed))
 

@@ -35,8 +35,10 @@ class Case:
 
     function: str
     plain: dict
-    value: list  # the exact answer: Fractions, all entries of it
-    bound: Fraction  # the largest cost times the mass, or what stands for it
+    value: (
+        list  # the exact answer: Fractions or intervals (low, high) of two, or infinity or NaN; all entries
+    )
+    bound: Fraction | list  # the largest cost times the mass, or what stands for it, at times for each entry
     about: str = "plain"
     kind: str = "valid"  # or extreme: valid, but a refusal is right, too; or faulty
     given: dict = field(default_factory=dict)
@@ -332,6 +334,9 @@ MAKERS = {
 }
 
 
+ORDER = list(MAKERS)  # of the functions, one input after the other
+
+
 # The same numbers as other kinds of array
 
 
@@ -372,13 +377,15 @@ KINDS = {
 
 def as_numpy(value):
     """A tensor as an array; all else as it is."""
+    if torch.is_tensor(value) and value.dtype == torch.bfloat16:  # which numpy has not
+        value = value.float()
     return value.detach().numpy() if torch.is_tensor(value) else value
 
 
-def handed_as(kind, array):
+def handed_as(kind, array, kinds=KINDS):
     """The array as that kind, or as a copy where that kind cannot hold its numbers."""
     with np.errstate(all="ignore"):
-        other = KINDS[kind](array)
+        other = kinds[kind](array)
         same = np.array_equal(np.asarray(as_numpy(other), dtype=np.float64), array)
     return other if same else array.copy()
 
@@ -431,6 +438,7 @@ def mass_faults(w):
         "unequal totals": w * 1.5,
         "totals unequal by 1e-6": w * (1 + 1e-6),
         "one mass too many": np.append(w, 0.0),
+        "a total beyond float64": np.full_like(w, 1.7e308),
     }
     return {name: v for name, v in wrong.items() if not np.array_equal(v, w)}  # lost below 1e-308
 
@@ -485,7 +493,7 @@ def faults(function, plain):
 def case(index: int) -> Case:
     """Input number ``index``: of one function after the other, two in five with one fault."""
     rng = np.random.default_rng([SEED, index])
-    function = list(MAKERS)[index % len(MAKERS)]
+    function = ORDER[index % len(ORDER)]
     plain, value, bound, fits = MAKERS[function](rng)
     made = Case(function, plain, [Fraction(v) for v in value], Fraction(bound))
     if rng.random() < 0.4:
@@ -543,16 +551,25 @@ def judge(made: Case, arguments: dict, answer, refusals=(InputError, SolverError
 def outcome_of(made: Case, found) -> str:
     """right, nearest, wrong, answered or not finite, for an answer that came."""
     found = list(np.ravel(np.array(as_numpy(found), dtype=object)))
-    if not all(isinstance(value, Fraction) or np.isfinite(value) for value in found):
+    finite = [isinstance(value, Fraction) or bool(np.isfinite(value)) for value in found]
+    if made.kind == "faulty" or len(found) != len(made.value):
+        return "not finite" if not all(finite) else "answered" if made.kind == "faulty" else "wrong"
+    bounds = made.bound if isinstance(made.bound, list) else [made.bound] * len(found)
+    errors = [error_of(f, v) for f, v in zip(found, made.value, strict=True)]
+    if not all(fits or error == 0 for fits, error in zip(finite, errors, strict=True)):
         return "not finite"
-    if made.kind == "faulty":
-        return "answered"
-    if len(found) != len(made.value):
-        return "wrong"
-    error = max(abs(Fraction(f) - v) for f, v in zip(found, made.value, strict=True))
-    if error <= TOLERANCE * made.bound:
+    if all(error <= TOLERANCE * bound for error, bound in zip(errors, bounds, strict=True)):
         return "right"
-    return "nearest" if error <= FINEST else "wrong"
+    return "nearest" if all(error <= FINEST for error in errors) else "wrong"
+
+
+def error_of(found, value):
+    """How far a number is from the exact one or an interval; 0 for infinity or NaN where it is that."""
+    low, high = value if isinstance(value, tuple) else (value, value)
+    if not (isinstance(found, Fraction) or np.isfinite(found)):
+        same = found == low == high or (found != found and low != low)
+        return 0 if same else math.inf
+    return max(low - Fraction(found), Fraction(found) - high, 0)
 
 
 def kept_promise(made: Case, verdict: Verdict) -> bool:

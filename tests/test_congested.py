@@ -308,3 +308,38 @@ def test_congested_flow_refuses(change, says):
     right |= {"step": 1.0, "weight": 1.0}
     with pytest.raises(InputError, match=says):
         congested_flow(**(right | change))
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1.0, 1e200])
+@pytest.mark.parametrize("offset", [0.0, 1e12])
+def test_the_density_moves_and_scales_with_its_laws(unit, offset):
+    """Squares of 1e-200 vanish; at 1e12 the means' own rounding was taken for their distance."""
+    x, p, q = (np.array([[place]]) for place in (0.25, 0.0, 1.0))
+    right = interpolate_density(x, p, 0.5, q, 1.0, log=True)
+    moved = ((z + offset) * unit for z in (x, p, q))
+    x, p, q = moved
+    found = interpolate_density(x, p, 0.5 * unit, q, unit, log=True) + np.log(unit)
+    assert found == pytest.approx(right, abs=1e-12 if offset == 0 else 1e-3)
+
+
+@pytest.mark.parametrize("value", ["many", None, math.nan, 1j, [1.0, 2.0]])
+def test_numbers_and_functions_that_are_none(value):
+    right = {"h": lambda x: 1.0, "density": lambda x: 1.0, "support": (0.0, 1.0), "weight": 1.0}
+    for name, wrong in (
+        ("weight", value),
+        ("h", value),
+        ("h", lambda x: value),
+        ("density", lambda x: value),
+    ):
+        with pytest.raises(InputError, match=name):
+            penalised_line(**(right | {name: wrong}))
+    with pytest.raises(InputError, match="'std_p'"):
+        interpolate_density([[0.5]], [[0.0]], value, [[1.0]], 1.0)
+    p = np.full((2, 2), 0.25)
+    with pytest.raises(InputError, match="'step'"):
+        congested_flow(p, p, p, step=value, weight=1.0)
+
+
+def test_an_estimate_beyond_float64_is_no_number():
+    with pytest.raises(InputError, match="Take a larger weight"):
+        penalised_line(lambda x: 1.0, lambda x: 1.0, (0.0, 1.0), weight=5e-324)

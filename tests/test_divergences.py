@@ -497,3 +497,9 @@ def test_extreme_values_kinds_and_certainties():
 def test_the_game_refuses(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("divergence", [kl, js, tv])
+def test_a_sum_beyond_float64_is_refused_without_a_warning(divergence):
+    with pytest.raises(InputError, match="sums to inf"):
+        divergence([1.7e308, 1.7e308], [0.5, 0.5])

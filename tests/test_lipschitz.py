@@ -143,7 +143,7 @@ def test_a_layer_counts_each_time_it_stands_in_the_chain():
 def test_scores_that_depend_on_the_whole_batch_have_no_slope_of_a_row(take):
     critic = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1), nn.Flatten(0))
     with pytest.raises(
-        InputError, match=r"gradient_norms needs a critic that scores each row.* '1' is BatchNorm1d"
+        InputError, match=rf"{take.__name__} needs a critic that scores each row.* '1' is BatchNorm1d"
     ):
         take(critic, torch.randn(8, 2))
     assert take(critic.eval(), torch.randn(8, 2)) is not None
@@ -210,11 +210,14 @@ def test_no_clipped_critic_passes_it(seed, c):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "c"), [((2,), 0.1), ((2, 0, 1), 0.1), ((2, 8), 0.1), ((2, 8, 1), 0.0), ((2, 1), math.inf)]
+    ("sizes", "c"), [((2,), 0.1), ((2, 0, 1), 0.1), ((2, 8), 0.1), ((2, 8, 1), 0.0), ((2.5, 1), 0.1)]
 )
 def test_clip_bound_refuses(sizes, c):
     with pytest.raises(InputError, match="needs the widths of a critic"):
         clip_bound(sizes, c)
+    for c in (math.inf, math.nan, 1j, "many", None, np.ones(2)):
+        with pytest.raises(InputError, match="'c' must be"):
+            clip_bound((2, 1), c)
 
 
 # Layer by layer
@@ -276,3 +279,76 @@ def test_numpy_is_not_needed_but_the_constant_of_a_known_net_is_met():
     x = torch.from_numpy(np.linspace(-1, 1, 20, dtype=np.float32))[:, None]
     assert lower_bound(critic, x) == pytest.approx(2, rel=1e-6)
     assert upper_bound(critic) == pytest.approx(math.sqrt(10), rel=1e-6)
+
+
+# What leaves float64, and what is no number
+
+
+def chain_of(*weights):
+    layers = [nn.Linear(1, 1, bias=False, dtype=torch.float64) for _ in weights]
+    for layer, weight in zip(layers, weights, strict=True):
+        layer.weight.data.fill_(weight)
+    return nn.Sequential(*layers, nn.Flatten(0))
+
+
+def test_bounds_of_large_and_small_weights():
+    """The product of the first two norms alone is 0 in float64, and so was the bound."""
+    assert upper_bound(chain_of(1e-200, 1e-200, 1e300)) == pytest.approx(1e-100, rel=1e-12)
+    assert clip_bound((1, 10**150, 10**150, 1), 1e-110) == pytest.approx(1e-30, rel=1e-12)
+    layer = nn.Conv2d(1, 1, 2, bias=False, dtype=torch.float64)
+    for unit in (1e-200, 1e200):
+        layer.weight.data.fill_(unit)
+        assert upper_bound(layer) == pytest.approx(4 * unit, rel=1e-12)
+    for critic in (chain_of(1e-200, 1e-200), chain_of(1e200, 1e200)):
+        with pytest.raises(InputError, match="leaves float64"):
+            upper_bound(critic)
+    for c in (1e-200, 1e200):
+        with pytest.raises(InputError, match="leaves float64"):
+            clip_bound((2, 3, 1), c)
+
+
+def test_slopes_whose_squares_leave_the_precision():
+    for slope in (1e-200, 1e200):
+        critic, x = chain_of(slope), points(0, 3, 1)
+        assert gradient_norms(critic, x).tolist() == pytest.approx([slope] * 3, rel=1e-12)
+        assert lower_bound(critic, x) == pytest.approx(slope, rel=1e-12)
+        found = layer_gradients(chain_of(1.0, slope), x[:1], x[1:2])
+        assert found[0].item() == pytest.approx(math.sqrt(2) * slope, rel=1e-12)
+    assert lower_bound(chain_of(1.0), 1e-200 * points(0, 9, 1)) == pytest.approx(1, rel=1e-12)
+    assert lower_bound(lambda x: x[:, 0], torch.randn(9, 2).half()) == 1  # torch has no pdist of float16
+
+
+@pytest.mark.parametrize("take", [gradient_norms, lower_bound, lambda f, x: layer_gradients(f, x, x)])
+def test_rows_and_critics_that_are_none(take):
+    critic, x = chain_of(2.0), torch.ones(2, 1, dtype=torch.float64)
+    wrong = [x.long(), x + 0j, x[:0], x[:, 0], x[0, 0], x.tolist(), x.numpy(), "many", None]
+    for rows in [*wrong, x * math.nan, x * math.inf]:
+        with pytest.raises(InputError, match=r"as a tensor \(m, ...\) of finite floats"):
+            take(critic, rows)
+    for bad in (chain_of(math.nan), chain_of(1.0, math.inf)):
+        with pytest.raises(InputError, match="finite weights"):
+            take(bad, x)
+        with pytest.raises(InputError, match="finite weights"):
+            upper_bound(bad)
+    for bad in (None, 1.0, "many", nn.Linear(3, 1).double()):
+        with pytest.raises(InputError, match="needs"):
+            take(bad, x)
+    with pytest.raises(InputError, match="one score a row"):
+        take(nn.Sequential(critic, nn.Unflatten(0, (-1, 1))), x)
+
+
+def test_scores_that_autograd_cannot_follow():
+    for take in (gradient_norms, lower_bound):
+        with pytest.raises(InputError, match="without detach"):
+            take(lambda x: x.detach()[:, 0], torch.ones(2, 1))
+
+
+def test_layer_gradients_refuse_rows_of_two_shapes():
+    with pytest.raises(InputError, match="rows of one shape"):
+        layer_gradients(chain_of(1.0), torch.ones(2, 1), torch.ones(2, 2))
+
+
+def test_a_softplus_that_jumps_has_no_bound():
+    assert upper_bound(nn.Sequential(nn.Softplus())) == 1
+    with pytest.raises(InputError, match="Softplus"):
+        upper_bound(nn.Sequential(nn.Softplus(threshold=0.5)))

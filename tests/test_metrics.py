@@ -159,9 +159,9 @@ def test_coverage_equals_a_loop(seed):
     assert mode_coverage(x, centres, radius) == Coverage(len(set(hits)), pytest.approx(len(hits) / 15))
 
 
-@pytest.mark.parametrize("radius", [0, -1, math.nan])
+@pytest.mark.parametrize("radius", [0, -1, math.nan, "1.0", None, [1.0]])
 def test_coverage_refuses_radii(radius):
-    with pytest.raises(InputError, match=f"a radius > 0, got 1, 1 and {radius}"):
+    with pytest.raises(InputError, match="a radius > 0, got 1, 1 and|'radius' must be"):
         mode_coverage([[0.0]], [[0.0]], radius)
 
 
@@ -462,3 +462,41 @@ def test_precision_and_recall_refuse():
             precision_recall(real, fake, k=k)
     with pytest.raises(InputError, match="and k = 0"):
         precision_recall([[1.0]], [[1.0]], k=0)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-200, 1.0, 1e200, 1e300])
+def test_neighbours_and_modes_do_not_depend_on_the_unit(unit):
+    """Squares of 1e-200 vanish and those of 1e200 are infinite: all points were inside, or none."""
+    real, fake = np.array([[0.0], [1.0], [4.0]]) * unit, np.array([[0.5], [9.0], [9.5]]) * unit
+    assert precision_recall(real, fake, k=1) == (1 / 3, 1.0)
+    assert mode_coverage(fake, real, 0.5 * unit) == (1, 1 / 3)
+
+
+def test_distances_that_do_not_fit_beside_the_largest_are_refused():
+    rows = [[0.0], [1e-200], [3e-200], [1.0]]
+    with pytest.raises(InputError, match="differ by more than 1e-150"):
+        precision_recall(rows, rows, k=1)
+    with pytest.raises(InputError, match="differ by more than 1e-150"):
+        mode_coverage(rows, rows, 1.0)
+
+
+@pytest.mark.parametrize("count", [1.5, "many", None, math.nan, 1j, np.ones(2), 0])
+def test_counts_are_whole_numbers(count):
+    rows = np.eye(4)
+    with pytest.raises(InputError, match="k = "):
+        precision_recall(rows, rows, k=count)
+    with pytest.raises(InputError, match="components = "):
+        principal_frechet(rows, rows, rows, components=count)
+
+
+@pytest.mark.parametrize(
+    "kernel", ["many", None, 1.0, lambda x, y: (x @ y.T)[1:], lambda x, y: x @ y.T * math.nan]
+)
+def test_a_kernel_that_gives_no_number_a_pair_is_refused(kernel):
+    with pytest.raises(InputError, match="kernel"):
+        mmd(np.eye(3), np.eye(3), kernel)
+
+
+def test_sums_beyond_float64_are_refused_without_a_warning():
+    with pytest.raises(InputError, match="the sum inf"):
+        inception_score([[1.7e308, 1.7e308]])

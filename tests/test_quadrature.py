@@ -47,3 +47,13 @@ def test_an_interval_is_two_numbers_in_order(bad):
 def test_a_divergent_integral_between_finite_ends_is_refused():
     with pytest.raises(SolverError, match="it is infinite, or"):
         integral(lambda x: np.array([max(x, 1e-150) ** -2]), 0.0, 1.0)
+
+
+def test_a_peak_is_found_where_a_point_names_it():
+    def peak(x):
+        return np.array([math.exp(-min((x - 1e6) ** 2, 700))])
+
+    assert integral(peak, -INF, INF)[0] < 1e-200  # missed
+    assert integral(peak, -INF, INF, points=[1e6])[0] == pytest.approx(math.sqrt(math.pi), abs=1e-9)
+    with pytest.raises(SolverError, match="not known"):
+        integral(peak, -INF, INF, points=[1e200])

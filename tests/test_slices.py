@@ -107,6 +107,23 @@ def test_the_constant_of_the_bridge():
     assert coin == pytest.approx(math.sqrt(2 / math.pi * 0.24), abs=1e-6)
 
 
+@pytest.mark.parametrize("place", [0.0, 12345.6, -1e6])
+def test_the_bridge_of_a_thin_law_far_away_is_seen(place):
+    """A logistic law of width 1: pi sqrt(2/pi), wherever it lies; once 6e-26 at 12345.6."""
+    ends = ((-math.inf, math.inf), (place - 1e4, place + 2e5))
+    for support in ends:
+        found = bridge_constant(lambda x: expit(x - place), support, sf=lambda x: expit(place - x))
+        assert found == pytest.approx(math.sqrt(2 * math.pi), abs=1e-8)
+
+
+def test_the_bridge_of_a_law_as_wide_as_float64_is_no_number():
+    """Once 8e-139, for 1e299."""
+    with pytest.raises(SolverError, match="not known"):
+        bridge_constant(
+            lambda x: -math.expm1(-x / 1e300), (0, math.inf), sf=lambda x: math.exp(-max(x, 0) / 1e300)
+        )
+
+
 def pareto(x):
     return 1 - x**-3.0 if x < math.inf else 1.0
 

@@ -33,6 +33,17 @@ def as_float64(values: ArrayLike, name: str, ndim: int | None, *, finite: bool =
     return array
 
 
+def as_number(value: ArrayLike, name: str) -> float:
+    """``value`` as a float; raises ``InputError`` unless it is one finite real number."""
+    return float(as_float64(value, name, 0))
+
+
+def total(array: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """The sum, infinite where it leaves float64, which the caller looks at, without a warning."""
+    with np.errstate(over="ignore"):
+        return array.sum(axis)
+
+
 def dtype_tolerance(values: ArrayLike) -> float:
     """What a total of such numbers may be off by since they are rounded: 5e-7 for float32, 9e-16 for float64.
 

@@ -1,11 +1,12 @@
 """Integrals over an interval, which may be infinite, that say when they are not known."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from scipy.integrate import quad_vec
 
+from ._arrays import as_float64
 from .errors import InputError, SolverError
 
 LARGEST = 1e15  # above, an adaptive rule cannot tell a large integral from an infinite one
@@ -16,20 +17,36 @@ Interval = tuple[float, float]
 def interval(support: Interval) -> Interval:
     """``support`` as floats (low, high); raises ``InputError`` unless low < high."""
     try:
-        low, high = (float(end) for end in support)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"'support' must be an interval (low, high), got {support}: {error}.") from None
-    if not low < high:
-        raise InputError(f"'support' must be an interval with low < high, got ({low}, {high}).")
-    return low, high
+        ends = as_float64(support, "support", 1, finite=False).tolist()
+    except InputError as error:
+        raise InputError(f"'support' must be an interval (low, high), got {support}: {error}") from None
+    if len(ends) != 2 or not ends[0] < ends[1]:
+        raise InputError(f"'support' must be an interval (low, high) with low < high, got {support}.")
+    return ends[0], ends[1]
 
 
-def integral(function: Callable[[float], np.ndarray], low: float, high: float) -> np.ndarray:
+def value_at(function: Callable[[float], float], name: str, x: float, what: str = "") -> float:
+    """function(x) as a float, finite unless ``what`` says what it is; ``InputError`` if it is none."""
+    try:
+        value = function(x)
+        is_float = isinstance(value, float) and (bool(what) or math.isfinite(value))
+        return value if is_float else float(as_float64(value, name, 0, finite=not what))
+    except (TypeError, ValueError, ArithmeticError) as error:  # InputError is a ValueError
+        raise InputError(
+            f"'{name}' must be a function that maps a float to {what or 'a finite number'}, "
+            f"but at {x:g}: {error}"
+        ) from error
+
+
+def integral(
+    function: Callable[[float], np.ndarray], low: float, high: float, *, points: Iterable[float] = ()
+) -> np.ndarray:
     r""":math:`\int_{low}^{high} g(x)\,dx` of a function g with values (k,), by adaptive Gauss-Kronrod.
 
     The ends may be infinite. A thin peak far from 0 may be missed: integrate along with g something
-    whose integral is known, such as a density. Raises ``SolverError`` if the error bound stays
-    above 1e-9, if the value exceeds 1e15, or if x g(x) does not vanish at an infinite end.
+    whose integral is known, such as a density, or name ``points`` in it. Raises ``SolverError`` if the error
+    bound stays above 1e-9, if the value or a point exceeds 1e15, or if x g(x) does not vanish at an infinite
+    end.
 
     >>> import numpy as np
     >>> round(float(integral(lambda x: np.array([math.exp(-x)]), 0.0, math.inf)[0]), 12)
@@ -38,14 +55,15 @@ def integral(function: Callable[[float], np.ndarray], low: float, high: float) -
     places = [sign * k * 10.0**n for sign in (-1, 1) for n in range(-3, 5) for k in (1, 2, 5)]
     if math.isfinite(low) and math.isfinite(high):
         places = np.linspace(low, high, 33).tolist()
-    inside = sorted(place for place in places if low < place < high)
+    beyond = any(abs(point) > LARGEST for point in points)
+    inside = sorted({place for place in (*places, *(() if beyond else points)) if low < place < high})
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite integral, checked below
         values, error = quad_vec(
             function, low, high, epsabs=1e-11, epsrel=1e-11, norm="max", limit=2000, points=inside
         )
-    far = [math.copysign(1e30, end) for end in (low, high) if math.isinf(end)]
-    tail = max((np.abs(x * function(x)).max() for x in far), default=0.0)
-    largest = np.abs(values).max()
+        far = [math.copysign(1e30, end) for end in (low, high) if math.isinf(end)]
+        tail = max((np.abs(x * function(x)).max() for x in far), default=0.0)
+    largest = math.inf if beyond else np.abs(values).max()
     if not (error <= TOLERANCE * max(1.0, largest) and largest <= LARGEST and tail <= TOLERANCE):
         raise SolverError(
             f"An integral over ({low:g}, {high:g}) is not known to {TOLERANCE:.0e}: it is infinite, or it "

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlog1py, xlogy
 
-from ._arrays import as_float64, check_overflow, dtype_tolerance, like_input
-from ._quadrature import Interval, integral, interval
+from ._arrays import as_float64, as_number, check_overflow, dtype_tolerance, like_input, total
+from ._quadrature import Interval, integral, interval, value_at
 from .errors import InputError
 
 __all__ = ["js", "js_distance", "kl", "kl_normal", "tv"]
@@ -36,10 +36,10 @@ def as_weights(weights: ArrayLike, name: str) -> np.ndarray:
     if (w < 0).any():
         bad = int(np.argmax(w < 0))
         raise InputError(f"'{name}' must be non-negative, but entry {bad} is {w[bad]}.")
-    off = abs(w.sum() - 1)
+    off = abs(total(w) - 1)
     if off > max(1e-9, dtype_tolerance(weights)):
         raise InputError(
-            f"'{name}' must sum to 1, but sums to {w.sum():.12g}. Divide it by its sum, in float64."
+            f"'{name}' must sum to 1, but sums to {total(w):.12g}. Divide it by its sum, in float64."
         )
     return w if off <= 1e-9 else w / w.sum()
 
@@ -91,11 +91,11 @@ def js(p: ArrayLike, q: ArrayLike, *, base: Base = None) -> float:
     1.0
     """
     p, q = two_laws(p, q)
-    total = p + q  # (p + q) / 2 would vanish where they are smallest
-    u = np.divide(p - q, total, out=np.zeros_like(total), where=total > 0)
-    far = rel_entr(2 * p, total) + rel_entr(2 * q, total)
+    both = p + q  # (p + q) / 2 would vanish where they are smallest
+    u = np.divide(p - q, both, out=np.zeros_like(both), where=both > 0)
+    far = rel_entr(2 * p, both) + rel_entr(2 * q, both)
     v = np.clip(u, -0.5, 0.5)  # (1 + v) ln(1 + v) + (1 - v) ln(1 - v), without the difference of near equals
-    near = total * (2 * v * np.arctanh(v) + np.log1p(-(v**2)))
+    near = both * (2 * v * np.arctanh(v) + np.log1p(-(v**2)))
     nats = float(np.where(abs(u) < 0.5, near, far).sum() / 4)
     return in_base(min(nats, math.log(2)), base)
 
@@ -138,7 +138,7 @@ def kl_normal(mean_p: float, std_p: float, mean_q: float, std_q: float, *, base:
     (0.318147, 0.806853)
     """
     numbers = {"mean_p": mean_p, "std_p": std_p, "mean_q": mean_q, "std_q": std_q}
-    m_p, s_p, m_q, s_q = (float(as_float64(value, name, 0)) for name, value in numbers.items())
+    m_p, s_p, m_q, s_q = (as_number(value, name) for name, value in numbers.items())
     if not (s_p > 0 and s_q > 0):
         raise InputError(f"Standard deviations must be positive, got {s_p} for p and {s_q} for q.")
     ratio, shift = s_p / s_q, (m_p - m_q) / s_q
@@ -155,26 +155,16 @@ def density(log: float) -> float:
     return math.exp(min(log, 700.0))
 
 
-def value_at(log: LogDensity, name: str, x: float) -> float:
-    """log(x) as a float; raises ``InputError`` if ``log`` cannot give one."""
-    try:
-        value = log(x)
-        return value if isinstance(value, float) else float(as_float64(value, name, 0, finite=False))
-    except (TypeError, ValueError, ArithmeticError) as error:  # InputError is a ValueError
-        raise InputError(
-            f"'{name}' must be a function that maps a float to the log of a density, but at {x:g}: {error}"
-        ) from error
-
-
 def integrate(log_p: LogDensity, log_q: LogDensity, support: Interval, term) -> tuple[float, float, float]:
     """q's mass, p's mass where q is 0, and the integral of ``term(log_p, log_q)``.
 
     Raises ``InputError`` unless p has the mass 1 and q no more than that.
     """
     low, high = interval(support)
+    named = (log_p, "log_p"), (log_q, "log_q")
 
     def at(x: float) -> np.ndarray:
-        logs = [value_at(log, name, x) for log, name in ((log_p, "log_p"), (log_q, "log_q"))]
+        logs = [value_at(log, name, x, "the log of a density") for log, name in named]
         if math.inf in logs and x in (low, high):  # a pole at the end of the support is one point
             return np.zeros(4)
         for name, value in zip(("log_p", "log_q"), logs, strict=True):
@@ -276,7 +266,7 @@ def optimal_discriminator(
     if (real < 0).any() or (fake < 0).any():
         raise InputError(f"p and q must be non-negative, but hold {min(real.min(), fake.min())}.")
     labels = (real_label, "real_label"), (fake_label, "fake_label")
-    real_label, fake_label = (float(as_float64(label, name, 0)) for label, name in labels)
+    real_label, fake_label = (as_number(label, name) for label, name in labels)
     if not (0 <= real_label <= 1 and 0 <= fake_label <= 1):
         raise InputError(f"Labels must lie in [0, 1], got {real_label} for real and {fake_label} for fake.")
     largest = np.maximum(real, fake)

@@ -5,12 +5,15 @@ compute, so it is enclosed: ``lower_bound(critic, x)`` <= ``||f||_L`` <= ``upper
 """
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ._arrays import as_number
 from .constraints import refuse_batchnorm
 from .errors import InputError
 from .networks import GroupSort
@@ -24,23 +27,96 @@ ONE_LIPSCHITZ = (nn.ReLU, nn.Tanh, nn.Flatten, nn.Unflatten, nn.Identity, nn.Sof
 def gradient_norms(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     r""":math:`\|\nabla f(x_i)\|` for each row: x (m, ...), result (m,), without a graph.
 
-    Raises ``InputError`` if the critic does not give one score a row, or has BatchNorm in training mode, so
-    that a score depends on all rows.
+    In the precision of the critic: what leaves it within the critic is lost. Raises ``InputError`` if x is no
+    tensor of finite floats, if the critic does not give one finite score a row, or has BatchNorm in training
+    mode, so that a score depends on all rows.
 
     >>> gradient_norms(lambda x: 0.5 * x.square().sum(1), torch.tensor([[3.0, 4.0]])).tolist()
     [5.0]
     """
-    refuse_batchnorm(critic, "gradient_norms")
+    return scores_and_norms("gradient_norms", critic, x)[1]
+
+
+def scores_and_norms(caller: str, critic: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """f(x_i) and the norm of its gradient for each row; raises as ``gradient_norms`` does."""
+    check_rows(caller, "x", x)
+    refuse_batchnorm(critic, caller)
     x = x.detach().requires_grad_()
     with torch.enable_grad():
+        f = scores(caller, critic, x)
+        (gradient,) = derivatives(caller, f.sum(), [x])
+    return f.detach(), length(gradient.flatten(1))
+
+
+def check_rows(caller: str, name: str, x: Tensor) -> None:
+    """Raise ``InputError`` unless x is a tensor (m, ...) of finite floats."""
+    found = type(x).__name__
+    if torch.is_tensor(x):
+        finite = "" if x.isfinite().all() else ", not all of them finite"
+        found = f"shape {tuple(x.shape)} of {x.dtype}{finite}"
+        if x.ndim > 1 and x.numel() and x.is_floating_point() and not finite:
+            return
+    raise InputError(
+        f"{caller} needs '{name}' as a tensor (m, ...) of finite floats, got {found}. "
+        f"Points on the line are (m, 1)."
+    )
+
+
+def scores(caller: str, critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """critic(x); raises ``InputError`` unless it is one finite score a row, of finite weights."""
+    check_weights(caller, critic)
+    try:
         f = critic(x)
-        if f.shape != x.shape[:1]:
-            raise InputError(
-                f"gradient_norms needs one score a row, shape ({len(x)},), but this critic gave "
-                f"{tuple(f.shape)}. End it with nn.Flatten(0)."
-            )
-        (gradient,) = torch.autograd.grad(f.sum(), x)
-    return gradient.flatten(1).norm(dim=1)
+    except (TypeError, IndexError, RuntimeError) as error:
+        raise InputError(
+            f"{caller} needs a critic that scores rows of shape {tuple(x.shape[1:])} and {x.dtype}, but this "
+            f"one fails: {error}"
+        ) from error
+    if not torch.is_tensor(f) or f.shape != x.shape[:1]:
+        raise InputError(
+            f"{caller} needs one score a row, shape ({len(x)},), but this critic gave "
+            f"{tuple(f.shape) if torch.is_tensor(f) else type(f).__name__}. End it with nn.Flatten(0)."
+        )
+    check_finite(caller, f)
+    return f
+
+
+def check_weights(caller: str, critic: Callable) -> None:
+    """Raise ``InputError`` if a weight of a module is NaN or infinite."""
+    for name, weight in critic.named_parameters() if isinstance(critic, nn.Module) else ():
+        if not weight.isfinite().all():
+            raise InputError(f"{caller} needs a critic of finite weights, but '{name}' has NaN or infinity.")
+
+
+def check_finite(caller: str, *found: Tensor) -> None:
+    """Raise ``InputError`` unless all entries are finite."""
+    if not all(tensor.isfinite().all() for tensor in found):
+        raise InputError(
+            f"{caller} needs a critic whose scores and slopes are finite. Scale its weights down."
+        )
+
+
+def derivatives(caller: str, f: Tensor, of: list[Tensor]) -> tuple[Tensor, ...]:
+    """The finite gradients of the number f; raises ``InputError`` if it does not depend on them."""
+    try:
+        found = torch.autograd.grad(f, of)
+    except RuntimeError as error:
+        raise InputError(
+            f"{caller} needs scores that autograd can follow back to the rows, so without detach(): {error}"
+        ) from error
+    check_finite(caller, *found)
+    return found
+
+
+def length(rows: Tensor) -> Tensor:
+    """The norm of each row (m, d), in units of a power of 2, so that no square leaves the precision."""
+    unit = power_of_two(rows.abs().amax(1))
+    return (rows / unit[:, None]).norm(dim=1) * unit
+
+
+def power_of_two(x: Tensor) -> Tensor:
+    """The power of 2 at or below each entry, 1/2 for 0."""
+    return torch.ldexp(torch.ones_like(x), torch.frexp(x).exponent - 1)
 
 
 def lower_bound(critic: Callable[[Tensor], Tensor], x: Tensor) -> float:
@@ -50,29 +126,37 @@ def lower_bound(critic: Callable[[Tensor], Tensor], x: Tensor) -> float:
     :math:`\max_{i<j}|f(x_i) - f(x_j)| / \|x_i - x_j\|`, pairs that coincide left out. x (m, ...). From each
     difference of scores 32 roundings of the largest score are taken off, so that points which nearly coincide
     do not turn rounding into slope. Cost: m^2 pairs.
-    Raises as ``gradient_norms`` does.
+    Raises as ``gradient_norms`` does. Caveats: at a kink the slope is what autograd gives, which can be
+    steeper than f; a critic whose hidden values are far larger than its scores rounds by more than is taken
+    off.
 
     >>> lower_bound(lambda x: x.abs().sum(1), torch.tensor([[-1.0], [2.0], [0.5]]))
     1.0
     """
-    steepest = gradient_norms(critic, x).max().item()
-    with torch.no_grad():
-        f = critic(x)
-    distance = torch.nn.functional.pdist(x.flatten(1))
-    rounding = 32 * torch.finfo(f.dtype).eps * f.abs().max()
-    rise = torch.nn.functional.pdist(f[:, None], p=1) - rounding
-    apart = distance > 0
-    return max(steepest, (rise[apart] / distance[apart]).max().item()) if apart.any() else steepest
+    f, slopes = scores_and_norms("lower_bound", critic, x)
+    rounding = 32 * torch.finfo(f.dtype).eps
+    f, x = f.double(), x.detach().double().flatten(1)
+    high, wide = power_of_two(f.abs().max()), power_of_two(x.abs().max())
+    distance = torch.nn.functional.pdist(x / wide)
+    rise = torch.nn.functional.pdist((f / high)[:, None], p=1) - rounding * (f / high).abs().max()
+    apart = distance > 1e-150  # below, squares vanish
+    between = (rise[apart] / distance[apart]).max().item() if apart.any() else 0.0
+    found = max(slopes.max().item(), between * high.item() / wide.item())
+    if not found < math.inf:
+        raise InputError("The slope between two rows overflows float64. Scale the critic down.")
+    return found
 
 
 def upper_bound(critic: nn.Module) -> float:
     r""":math:`\prod_\ell\|M_\ell\|_2`: the product of the layers' spectral norms, at least :math:`\|f\|_L`.
 
     For chains (``nn.Sequential``) of linear and convolution layers with zero padding, and of maps that are
-    1-Lipschitz by themselves: ReLU, leaky ReLU of slope at most 1, tanh, softplus, GroupSort, reshaping.
+    1-Lipschitz by themselves: ReLU, leaky ReLU of slope at most 1, tanh, softplus (with torch's threshold or
+    a higher one, at which it jumps to the identity), GroupSort, reshaping.
     A convolution's norm is bounded by the smaller of :math:`\sqrt{\|M\|_1\|M\|_\infty}` and the spectral
     norm of its kernel as a matrix times the root of the number of patches that an input can lie in.
-    Raises ``InputError`` for a layer of which no bound is known, such as LayerNorm.
+    Raises ``InputError`` for a layer of which no bound is known, such as LayerNorm, for weights that are not
+    finite, and for a bound that leaves float64.
     Source: Szegedy et al. 2014, section 4.3 (the product); Miyato et al. 2018, section 2.1.
 
     >>> critic = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1), nn.Flatten(0))
@@ -80,7 +164,28 @@ def upper_bound(critic: nn.Module) -> float:
     >>> upper_bound(critic)
     15.0
     """
-    return math.prod(norm_of(name, layer) for name, layer in layers(critic))
+    check_weights("upper_bound", critic)
+    return product("The bound", (norm_of(name, layer) for name, layer in layers(critic)))
+
+
+def product(name: str, factors: Iterable[float]) -> float:
+    """The product of factors >= 0, in any order; raises ``InputError`` if it overflows or underflows float64.
+
+    >>> product("It", [1e-200, 1e-200, 1e300, 1e100])
+    1.0
+    """
+    mantissa, exponent = 1.0, 0
+    try:
+        for factor in factors:
+            part, power = math.frexp(factor)
+            mantissa, shift = math.frexp(mantissa * part)
+            exponent += power + shift
+        found = math.ldexp(mantissa, exponent)
+    except OverflowError:
+        found = math.inf
+    if not found < math.inf or (mantissa > 0 and found < sys.float_info.min):
+        raise InputError(f"{name} leaves float64. Scale the weights towards 1.")
+    return found
 
 
 def layers(player: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -106,7 +211,7 @@ def norm_of(name: str, layer: nn.Module) -> float:
         return 1.0
     if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and layer.groups == 1:
         return convolution_norm(layer)
-    if isinstance(layer, ONE_LIPSCHITZ):
+    if isinstance(layer, ONE_LIPSCHITZ) and getattr(layer, "threshold", 20) >= 20:
         return 1.0
     raise InputError(
         f"upper_bound knows linear and convolution layers, ReLU, leaky ReLU, tanh, softplus, GroupSort and "
@@ -125,7 +230,7 @@ def convolution_norm(layer: nn.Conv2d) -> float:
         for size, stride, dilation in zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
     )
     as_matrix = torch.linalg.matrix_norm(kernel.flatten(1), 2) * math.sqrt(patches)
-    return min((row_sum * column_sum).sqrt().item(), as_matrix.item())
+    return min((row_sum.sqrt() * column_sum.sqrt()).item(), as_matrix.item())  # their product may overflow
 
 
 def clip_bound(sizes: Sequence[int], c: float) -> float:
@@ -133,17 +238,20 @@ def clip_bound(sizes: Sequence[int], c: float) -> float:
 
     ``sizes`` are the widths :math:`n_0, n_1, \dots, n_L`, with one output, :math:`n_L = 1`. Attained by
     ReLU networks.
-    Raises ``InputError`` for fewer than two sizes, sizes below 1, more outputs, and c <= 0.
+    Raises ``InputError`` for fewer than two sizes, sizes below 1, more outputs, c <= 0, and a bound that
+    leaves float64.
 
     >>> round(clip_bound((2, 512, 512, 512, 1), 0.01), 4)
     1.8981
     """
-    if len(sizes) < 2 or min(sizes) < 1 or sizes[-1] != 1 or not 0 < c < math.inf:
+    c, widths = as_number(c, "c"), tuple(sizes) if isinstance(sizes, Iterable) else ()
+    whole = all(isinstance(n, Integral) and 1 <= n < 1e300 for n in widths)
+    if not (whole and len(widths) >= 2 and widths[-1] == 1 and c > 0):
         raise InputError(
             f"clip_bound needs the widths of a critic from its input to its one output and a bound c > 0, "
-            f"got {tuple(sizes)} and c = {c}. For example: clip_bound((2, 128, 1), 0.01)."
+            f"got {sizes} and c = {c}. For example: clip_bound((2, 128, 1), 0.01)."
         )
-    return c ** (len(sizes) - 1) * math.sqrt(sizes[0]) * math.prod(sizes[1:-1])
+    return product("The bound", (c, widths[0] ** 0.5, *(factor for n in widths[1:-1] for factor in (c, n))))
 
 
 def layer_gradients(critic: nn.Sequential, x: Tensor, x_fake: Tensor) -> Tensor:
@@ -159,17 +267,32 @@ def layer_gradients(critic: nn.Sequential, x: Tensor, x_fake: Tensor) -> Tensor:
     >>> layer_gradients(critic, torch.ones(1, 1), torch.zeros(1, 1)).square().round().tolist()
     [18.0, 2.0]
     """
-    outputs, a = [], torch.cat([x, x_fake]).double()
-    for _, layer in layers(critic):
-        a = call_in_double(layer, a)
-        if has_weights(layer):
-            outputs.append(a)
+    for name, rows in (("x", x), ("x_fake", x_fake)):
+        check_rows("layer_gradients", name, rows)
+    if x.shape[1:] != x_fake.shape[1:]:
+        raise InputError(
+            f"layer_gradients needs rows of one shape, got {tuple(x.shape[1:])} and "
+            f"{tuple(x_fake.shape[1:])}."
+        )
+    outputs = []
+
+    def chain(a: Tensor) -> Tensor:
+        for _, layer in layers(critic):
+            a = call_in_double(layer, a)
+            if has_weights(layer):
+                outputs.append(a)
+        return a
+
+    check_weights("layer_gradients", critic)
+    whole = chain if isinstance(critic, nn.Module) else critic  # which is refused
+    a = scores("layer_gradients", whole, torch.cat([x, x_fake]).double())
     if not outputs:
         raise InputError(
             "layer_gradients needs an nn.Sequential with layers that have weights, and found none."
         )
     loss = a[len(x) :].mean() - a[: len(x)].mean()
-    return torch.stack([gradient.norm() for gradient in torch.autograd.grad(loss, outputs)])
+    found = derivatives("layer_gradients", loss, outputs)
+    return torch.cat([length(gradient.reshape(1, -1)) for gradient in found])
 
 
 def has_weights(layer: nn.Module) -> bool:

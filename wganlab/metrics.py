@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +13,9 @@ from scipy.special import rel_entr
 from torch import Tensor, nn
 
 from . import data
-from ._arrays import as_float64, check_overflow
+from ._arrays import as_float64, as_number, check_overflow, total
 from .errors import InputError
-from .transport.exact import emd
+from .transport.exact import emd, power_of_two_scale
 from .transport.normals import w2_parts
 
 __all__ = ["Coverage", "ExactW1", "exact_w1", "mode_coverage"]
@@ -74,14 +75,32 @@ def mode_coverage(x: ArrayLike, centres: ArrayLike, radius: float) -> Coverage:
     Coverage(modes=1, share=0.6666666666666666)
     """
     points, middles = as_float64(x, "x", 2), as_float64(centres, "centres", 2)
+    radius = as_number(radius, "radius")
     if points.shape[1] != middles.shape[1] or not radius > 0:
         raise InputError(
             f"mode_coverage needs points and centres of one dimension and a radius > 0, got "
             f"{points.shape[1]}, {middles.shape[1]} and {radius}."
         )
-    distance = np.linalg.norm(points[:, None] - middles, axis=2)
-    near = distance.min(axis=1) <= radius
+    points, middles, unit = scaled(points, middles)
+    distance = cdist(points, middles)
+    near = distance.min(axis=1) <= radius / unit
     return Coverage(len(set(distance.argmin(axis=1)[near].tolist())), float(near.mean()))
+
+
+def scaled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Rows x and y in units of a power of 2, in which squares of differences fit into float64; the unit.
+
+    Raises ``InputError`` where entries differ by less than 1e-150 of the largest, so that they do even then.
+    """
+    unit = power_of_two_scale(x, y)
+    x, y = x / unit, y / unit
+    gaps = np.diff(np.sort(np.concatenate([x, y]), axis=0), axis=0)
+    if ((gaps > 0) & (gaps < 1e-150)).any():
+        raise InputError(
+            f"Distances between rows need entries that differ by more than 1e-150 of the largest one, which "
+            f"is about {unit:.3g}. Leave out the rows that lie far away."
+        )
+    return x, y, unit
 
 
 def frechet_distance(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: ArrayLike) -> float:
@@ -127,10 +146,10 @@ def principal_frechet(
     """
     rows = three_samples(real, other_real, fake)
     n, d = rows[0].shape
-    if not 1 <= components <= min(n // 2, d):
+    if not (isinstance(components, Integral) and 1 <= components <= min(n // 2, d)):
         raise InputError(
-            f"principal_frechet needs samples with two rows and one column a component, so (n, d) with "
-            f"n >= {2 * components} and d >= {components}, got ({n}, {d})."
+            f"principal_frechet needs samples with two rows and one column a component, and one component or "
+            f"more, got ({n}, {d}) and components = {components}."
         )
     reals = np.concatenate([x[:1000] for x in rows[:2]])
     centre = reals.mean(0)
@@ -165,15 +184,16 @@ def inception_score(probabilities: ArrayLike) -> float:
     (2.0, 1.0)
     """
     p = as_float64(probabilities, "probabilities", 2)
-    if (p < 0).any() or not (abs(p.sum(1) - 1) <= 1e-6).all():
-        bad = int(np.argmax((p < 0).any(1) | (abs(p.sum(1) - 1) > 1e-6)))
+    off = abs(total(p, 1) - 1) > 1e-6
+    if (p < 0).any() or off.any():
+        bad = int(np.argmax((p < 0).any(1) | off))
         raise InputError(
             f"inception_score needs rows that are laws, but row {bad} has the least entry {p[bad].min():g} "
-            f"and the sum {p[bad].sum():g}. Apply a softmax first."
+            f"and the sum {total(p[bad]):g}. Apply a softmax first."
         )
     p = p / p.sum(1, keepdims=True)
-    total = np.broadcast_to(p.sum(0), p.shape)  # n times the mean, which would vanish where it is smallest
-    return float(np.exp(rel_entr(len(p) * p, total).sum() / len(p) ** 2))
+    mean = np.broadcast_to(p.sum(0), p.shape)  # n times it, which would vanish where it is smallest
+    return float(np.exp(rel_entr(len(p) * p, mean).sum() / len(p) ** 2))
 
 
 def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -208,12 +228,25 @@ def mmd(
             f"{rows[1].shape}."
         )
     with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
-        found = -2 * kernel(*rows).mean()
+        found = -2 * kernel_values(kernel, *rows).mean()
         for sample in rows:
-            gram = kernel(sample, sample)
+            gram = kernel_values(kernel, sample, sample)
             found += (gram.sum() - np.trace(gram)) / (len(sample) * (len(sample) - 1))
     check_overflow("The kernel's values overflow float64. Scale the rows down.", found)
     return float(found)
+
+
+def kernel_values(kernel: Callable, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """kernel(x, y); raises ``InputError`` unless it is a function that gives one number a pair of rows."""
+    if not callable(kernel):
+        raise InputError(f"'kernel' must map rows (n, d), (m, d) to (n, m), but is {type(kernel).__name__}.")
+    values = as_float64(kernel(x, y), "kernel", 2, finite=False)
+    if values.shape != (len(x), len(y)):
+        raise InputError(
+            f"'kernel' must map rows (n, d), (m, d) to (n, m), but gave {values.shape} for {len(x)} and "
+            f"{len(y)} rows."
+        )
+    return values
 
 
 class PrecisionRecall(NamedTuple):
@@ -235,13 +268,14 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
     PrecisionRecall(precision=0.3333333333333333, recall=1.0)
     """
     samples = [as_float64(real, "real", None), as_float64(fake, "fake", None)]
-    samples = [sample.reshape(len(sample), -1) for sample in samples]
-    if samples[0].shape[1] != samples[1].shape[1] or not 1 <= k < min(map(len, samples)):
+    samples = [sample.reshape(sample.shape[0] if sample.ndim else 1, -1) for sample in samples]
+    in_range = isinstance(k, Integral) and 1 <= k < min(map(len, samples))
+    if samples[0].shape[1] != samples[1].shape[1] or not in_range:
         raise InputError(
             f"precision_recall needs rows of one length and 1 <= k < n in each sample, got "
             f"{samples[0].shape}, {samples[1].shape} and k = {k}."
         )
-    real, fake = samples
+    real, fake, _ = scaled(*samples)
     return PrecisionRecall(inside(fake, real, k), inside(real, fake, k))
 
 

@@ -21,8 +21,8 @@ from scipy.sparse import csc_array, csr_array, dia_array, diags_array, eye_array
 from scipy.sparse.linalg import splu
 from scipy.special import logsumexp
 
-from .._arrays import as_float64, check_overflow
-from .._quadrature import Interval, integral, interval
+from .._arrays import as_float64, as_number, check_overflow, total
+from .._quadrature import Interval, integral, interval, value_at
 from ..errors import InputError, SolverError
 
 Function = Callable[[float], float]
@@ -91,12 +91,12 @@ def penalised_line(h: Function, density: Function, support: Interval, *, weight:
     >>> round(found.estimate, 6), round(0.5 + math.log(4 / 3) / 2, 6)
     (0.643841, 0.643841)
     """
-    low, high = interval(support)
-    if not 0 < weight < math.inf:
+    (low, high), weight = interval(support), as_number(weight, "weight")
+    if not weight > 0:
         raise InputError(f"penalised_line needs a weight > 0, got {weight}. The paper's value is 10.")
 
     def at(x: float) -> np.ndarray:
-        difference, rho = float(h(x)), float(density(x))
+        difference, rho = value_at(h, "h", x), value_at(density, "density", x)
         if not (rho > 0 or (rho == 0 and difference == 0)):
             raise InputError(
                 f"The density of the interpolates must be positive where the laws differ, but at {x:g} it is "
@@ -110,7 +110,9 @@ def penalised_line(h: Function, density: Function, support: Interval, *, weight:
             f"The density of the interpolates has mass {mass:.8g} on ({low:g}, {high:g}), not 1. "
             f"Divide it by its integral, or widen the support."
         )
-    return PenalisedCritic(w1, congestion, weight, h, density)
+    found = PenalisedCritic(w1, congestion, weight, h, density)
+    check_overflow("The best critic's slopes overflow float64. Take a larger weight.", found.estimate)
+    return found
 
 
 def interpolate_density(
@@ -130,34 +132,42 @@ def interpolate_density(
     1.0
     """
     places, p, q = as_float64(x, "x", 2), as_float64(means_p, "means_p", 2), as_float64(means_q, "means_q", 2)
+    std_p, std_q = as_number(std_p, "std_p"), as_number(std_q, "std_q")
     if not (places.shape[1] == p.shape[1] == q.shape[1] and min(std_p, std_q) > 0):
         raise InputError(
             f"interpolate_density needs places and means of one dimension and widths > 0, got "
             f"{places.shape}, {p.shape}, {q.shape}, {std_p} and {std_q}."
         )
-    reach = max(np.linalg.norm(p[:, None] - q, axis=2).max(), std_p, std_q) / min(std_p, std_q)
-    if reach > 100:
+    unit = math.ldexp(
+        1.0, math.frexp(max(std_p, std_q))[1] - 1
+    )  # so that no square of a width leaves float64
+    std_p, std_q = std_p / unit, std_q / unit
+    with np.errstate(over="ignore", invalid="ignore"):  # too far apart is seen in the reach
+        ways = p[:, None] / unit - q / unit
+        reach = max(std_p, std_q, np.linalg.norm(ways, axis=2).max()) / min(std_p, std_q)
+    if not reach <= 100:
         raise InputError(
             f"interpolate_density resolves widths down to 1/100 of the other one and of the distance between "
             f"means, but here one of these is {reach:.4g} times the width. Widen the bumps."
         )
     nodes, shares = NODES(40 * math.ceil(max(4, reach, 2 * math.sqrt(p.shape[1])) / 4))
     eps = ((nodes + 1) / 2)[:, None, None]
-    centres = eps[..., None] * p[:, None] + (1 - eps[..., None]) * q  # (nodes, i, j, d)
+    moved = eps[..., None] * ways  # (nodes, i, j, d), from the fakes' mean: the means themselves may be large
     variance = (eps * std_p) ** 2 + ((1 - eps) * std_q) ** 2
     log_share = np.log(shares / 2 / (len(p) * len(q)))[:, None, None]
-    log_height = log_share - p.shape[1] / 2 * np.log(2 * math.pi * variance)
+    log_height = log_share - p.shape[1] / 2 * np.log(2 * math.pi * variance) - p.shape[1] * math.log(unit)
 
     def at(some: np.ndarray) -> np.ndarray:
-        square = ((some[:, None, None, None] - centres) ** 2).sum(axis=4)
+        square = (((some[:, None] / unit - q / unit)[:, None, None] - moved) ** 2).sum(axis=4)
         return logsumexp(log_height - square / (2 * variance), axis=(1, 2, 3))
 
-    pieces = np.array_split(places, math.ceil(len(places) * centres.size / 2**22))
-    logs = np.concatenate([at(piece) for piece in pieces])
-    if log:
-        return logs
-    with np.errstate(over="ignore"):  # checked in the next line
+    pieces = np.array_split(places, math.ceil(len(places) * moved.size / 2**22))
+    with np.errstate(over="ignore", invalid="ignore"):  # checked in the next lines
+        logs = np.concatenate([at(piece) for piece in pieces])
         density = np.exp(logs)
+    if log:
+        check_overflow("The density's logarithm overflows float64. Take places nearer to the means.", logs)
+        return logs
     check_overflow(f"The density overflows float64 in {p.shape[1]} dimensions. Take log=True.", density)
     return density
 
@@ -273,6 +283,10 @@ def congested_flow(
     (5.0, 5.0)
     """
     p, q, density = as_float64(p, "p", 2), as_float64(q, "q", 2), as_float64(density, "density", 2)
+    step, weight, tolerance = (
+        as_number(value, name)
+        for value, name in ((step, "step"), (weight, "weight"), (tolerance, "tolerance"))
+    )
     check_grid(p, q, density, step, weight)
     source = (p - q).reshape(-1)
     grid = Grid(density, step, weight)
@@ -306,13 +320,13 @@ def check_grid(p: np.ndarray, q: np.ndarray, density: np.ndarray, step: float, w
             f"congested_flow needs p, q and density on one grid (n, k), got {p.shape}, {q.shape} and "
             f"{density.shape}."
         )
-    if not (0 < step < math.inf and 0 < weight < math.inf):
+    if not (step > 0 and weight > 0):
         raise InputError(f"congested_flow needs step > 0 and weight > 0, got {step} and {weight}.")
     for name, mass in (("p", p), ("q", q)):
-        if mass.min() < 0 or abs(mass.sum() - 1) > 1e-9:
+        if mass.min() < 0 or abs(total(mass) - 1) > 1e-9:
             raise InputError(
                 f"'{name}' must hold masses >= 0 with the sum 1, got a least one of {mass.min():.4g} and "
-                f"the sum {mass.sum():.9g}. Divide by the sum."
+                f"the sum {total(mass):.9g}. Divide by the sum."
             )
     if not density.min() > 0:
         raise InputError(

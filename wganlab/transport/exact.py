@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
-from .._arrays import as_float64, check_overflow, dtype_tolerance, like_input
+from .._arrays import as_float64, check_overflow, dtype_tolerance, like_input, total
 from ..errors import InputError, SolverError
 
 TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost
@@ -65,8 +65,8 @@ def mass_vector(masses: Masses, n: int, name: str) -> np.ndarray:
     if (w < 0).any():
         bad = int(np.argmax(w < 0))
         raise InputError(f"'{name}' must be non-negative, but entry {bad} is {w[bad]}.")
-    if not 0 < w.sum() < math.inf:
-        raise InputError(f"'{name}' must have a positive finite total mass, got {w.sum()}.")
+    if not 0 < total(w) < math.inf:
+        raise InputError(f"'{name}' must have a positive finite total mass, got {total(w)}.")
     return w
 
 
@@ -163,12 +163,12 @@ def solve(
     small, large = sorted((scale, mass))  # in this order no digit is lost to a small factor
     with np.errstate(over="ignore"):  # checked in the next line
         plan *= mass
-        total, phi, psi = value * large * small, phi * scale, psi * scale
+        whole, phi, psi = value * large * small, phi * scale, psi * scale
     check_overflow(
-        "The total cost or a potential overflows float64. Scale the costs or masses down.", total, phi, psi
+        "The total cost or a potential overflows float64. Scale the costs or masses down.", whole, phi, psi
     )
     plan, phi, psi = (like_input(array, like) for array in (plan, phi, psi))
-    return Transport(total, plan, phi, psi, gap * large * small)
+    return Transport(whole, plan, phi, psi, gap * large * small)
 
 
 def check_size(n: int, m: int) -> None:
