@@ -19,7 +19,8 @@ FLOORS = [
     {"recipes", "metrics", "lipschitz"},
     {"constraints", "data", "networks", "objectives", "sampling", "transport"},
     {"benchmark_pair", "divergences", "interactive", "plots"},
-    {"_arrays", "_files", "_quadrature"},
+    {"_quadrature"},
+    {"_arrays", "_files"},
     {"errors"},
 ]
 
