@@ -107,16 +107,20 @@ def quantile(tail: Callable[[float], float], low: float, high: float, level: flo
     1000000.0
     """
     left, right = (math.asinh(min(max(end, -1e300), 1e300)) for end in (low, high))
-    rises = tail(math.sinh(left)) < tail(math.sinh(right))
+
+    def place(t: float) -> float:
+        return min(max(math.sinh(t), low), high)
+
+    rises = tail(place(left)) < tail(place(right))
     for _ in range(64):
         middle = (left + right) / 2
-        left, right = (left, middle) if (tail(math.sinh(middle)) > level) == rises else (middle, right)
-    return math.sinh(right)
+        left, right = (left, middle) if (tail(place(middle)) > level) == rises else (middle, right)
+    return place(right)
 
 
 def share(function: Callable[[float], float], name: str, x: float) -> float:
-    """A distribution function's value; raises ``InputError`` unless it is a number in [0, 1]."""
+    """A distribution function's value; raises ``InputError`` unless it is in [0, 1], up to rounding."""
     value = value_at(function, name, x)
-    if not 0 <= value <= 1:
+    if not -1e-12 <= value <= 1 + 1e-12:
         raise InputError(f"'{name}' must have values in [0, 1], but at {x:g} it is {value}.")
-    return value
+    return min(max(value, 0.0), 1.0)
