@@ -38,6 +38,25 @@ def value_at(function: Callable[[float], float], name: str, x: float, what: str 
         ) from error
 
 
+def sign_changes(function: Callable[[float], float], low: float, high: float) -> list[float]:
+    """Where a function changes its sign between 400 places, by bisection: there its modulus has a kink.
+
+    >>> sign_changes(lambda x: x - 2, 0.0, math.inf)
+    [2.0]
+    """
+    ends = (min(max(end, -LARGEST), LARGEST) for end in (low, high))
+    grid = [x for x in np.sinh(np.linspace(*map(math.asinh, ends), 401)).tolist() if low < x < high]
+    signs = [np.sign(function(x)) for x in grid]
+    found = []
+    for k in range(len(grid) - 1):
+        if signs[k] * signs[k + 1] < 0:
+            left, right = grid[k], grid[k + 1]
+            while left < (middle := (left + right) / 2) < right:
+                left, right = (middle, right) if np.sign(function(middle)) == signs[k] else (left, middle)
+            found.append(right)
+    return found
+
+
 def integral(
     function: Callable[[float], np.ndarray], low: float, high: float, *, points: Iterable[float] = ()
 ) -> np.ndarray:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlog1py, xlogy
 
 from ._arrays import as_float64, as_number, check_overflow, dtype_tolerance, like_input, total
-from ._quadrature import Interval, integral, interval, value_at
+from ._quadrature import Interval, integral, interval, sign_changes, value_at
 from .errors import InputError
 
 __all__ = ["js", "js_distance", "kl", "kl_normal", "tv"]
@@ -155,8 +155,10 @@ def density(log: float) -> float:
     return math.exp(min(log, 700.0))
 
 
-def integrate(log_p: LogDensity, log_q: LogDensity, support: Interval, term) -> tuple[float, float, float]:
-    """q's mass, p's mass where q is 0, and the integral of ``term(log_p, log_q)``.
+def integrate(
+    log_p: LogDensity, log_q: LogDensity, support: Interval, term, *, kinks: bool = False
+) -> tuple[float, float, float]:
+    """q's mass, p's mass where q is 0, and the integral of ``term(log_p, log_q)``, with ``kinks`` at p = q.
 
     Raises ``InputError`` unless p has the mass 1 and q no more than that.
     """
@@ -173,7 +175,12 @@ def integrate(log_p: LogDensity, log_q: LogDensity, support: Interval, term) -> 
         p, q = map(density, logs)
         return np.array([p, q, p if logs[1] == -math.inf else 0.0, term(*logs)])
 
-    mass_p, mass_q, missed, value = integral(at, low, high).tolist()
+    def rise(x: float) -> float:
+        p, q, *_ = at(x)
+        return p - q
+
+    points = sign_changes(rise, low, high) if kinks else ()
+    mass_p, mass_q, missed, value = integral(at, low, high, points=points).tolist()
     check_mass("log_p", mass_p, support)
     check_mass("log_q", max(mass_q, 1.0), support)
     return mass_q, missed, value
@@ -236,7 +243,9 @@ def tv_density(log_p: LogDensity, log_q: LogDensity, support: Interval) -> float
     >>> round(tv_density(norm(0, 1).logpdf, norm(1, 1).logpdf, (-math.inf, math.inf)), 9)
     0.382924923
     """
-    mass_q, _, distance = integrate(log_p, log_q, support, lambda p, q: abs(density(p) - density(q)) / 2)
+    mass_q, _, distance = integrate(
+        log_p, log_q, support, lambda p, q: abs(density(p) - density(q)) / 2, kinks=True
+    )
     check_mass("log_q", mass_q, support)
     return min(max(0.0, distance), 1.0)
 

@@ -22,7 +22,7 @@ from scipy.sparse.linalg import splu
 from scipy.special import logsumexp
 
 from .._arrays import as_float64, as_number, check_overflow, total
-from .._quadrature import Interval, integral, interval, value_at
+from .._quadrature import Interval, integral, interval, sign_changes, value_at
 from ..errors import InputError, SolverError
 
 Function = Callable[[float], float]
@@ -104,7 +104,8 @@ def penalised_line(h: Function, density: Function, support: Interval, *, weight:
             )
         return np.array([abs(difference), difference**2 / rho if difference else 0.0, rho])
 
-    w1, congestion, mass = (float(value) for value in integral(at, low, high))
+    kinks = sign_changes(lambda x: value_at(h, "h", x), low, high)
+    w1, congestion, mass = (float(value) for value in integral(at, low, high, points=kinks))
     if not abs(mass - 1) <= 1e-8:
         raise InputError(
             f"The density of the interpolates has mass {mass:.8g} on ({low:g}, {high:g}), not 1. "
