@@ -136,7 +136,8 @@ def test_the_density_in_many_dimensions(d, widths):
     for share in (0.1, 0.5, 0.9):
         width = math.hypot(share * widths[0], (1 - share) * widths[1])
         x = share * p + (1 - share) * q + width * rng.normal(size=d)
-        square = ((x - eps[:, None] * p - (1 - eps)[:, None] * q) ** 2).sum(1)
+        from_q, way = x - q, p - q
+        square = from_q @ from_q - 2 * eps * (from_q @ way) + eps**2 * (way @ way)
         logs = -square / (2 * variance) - d / 2 * np.log(2 * math.pi * variance)
         truth = logsumexp(logs, b=np.r_[0.5, np.ones(199_999), 0.5]) - math.log(200_000)
         found = interpolate_density([x], [p], widths[0], [q], widths[1], log=True)[0]

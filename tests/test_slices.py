@@ -153,7 +153,7 @@ def test_a_tail_that_rounding_takes_is_asked_for(law):
     cdf, sf, support, _ = TAILS[law]
     with pytest.raises(InputError, match="needs 'sf', the upper tail"):
         bridge_constant(cdf, support)
-    for high in (20.0, 60.0, 1e7):  # the end of a support that leaves the tail out, with and without it
+    for high in (20.0, 1e4):  # the end of a support that leaves the tail out, with and without it
         with pytest.raises(
             (InputError, SolverError), match="of its mass lies beyond|needs 'sf'|a narrower support"
         ):
