@@ -229,8 +229,8 @@ def finished(warm, tmp_path_factory):
 def test_kill_9_loses_no_checkpoint_and_no_bit(warm):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         assert os.stat(folder).st_dev != os.stat(tempfile.gettempdir()).st_dev
-        counts = faults.kill(warm, folder, 8, each=4, steps=16)
-    assert counts["kills"] == 8
+        counts = faults.kill(warm, folder, 20, steps=24)
+    assert counts["kills"] == 20
     assert counts["steps lost"] == counts["files left over"] == 0
     assert counts["runs equal to the uninterrupted"] == counts["runs"] >= 2
     assert not [name for name in counts if name.startswith("ended with")], counts
@@ -511,10 +511,10 @@ def test_nobody_reads_what_is_printed(tmp_path, stream):
 # Command lines
 
 
-def test_200_command_lines_end_as_documented(warm, tmp_path):
+def test_500_command_lines_end_as_documented(warm, tmp_path):
     verbs, place = faults.grammar(), faults.scene(tmp_path / "scene", warm)
-    lines = [faults.line(number, verbs) for number in range(200)]
-    ends = [end for start in range(0, 200, 50) for end in warm.judge(lines[start : start + 50], place, 5.0)]
+    lines = [faults.line(number, verbs) for number in range(500)]
+    ends = [end for start in range(0, 500, 50) for end in warm.judge(lines[start : start + 50], place, 5.0)]
     wrong = [
         (line, code, err) for line, (code, err) in zip(lines, ends, strict=True) if faults.fault(code, err)
     ]
