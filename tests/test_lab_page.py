@@ -354,7 +354,7 @@ def file(tmp_path_factory):
 
 
 @contextmanager
-def opened(browser, file, address="", mode="light", *, width=None, before=None, **media):
+def opened(browser, file, address="", mode="light", *, width=None, before=None, slower=None, **media):
     """The lab at `address`; a message on the console, a request to the outside or an error fails the test."""
     with test_browser.tab(browser, file.parent.as_uri() + "/", mode) as (page, faults):
         page.on("console", lambda message: faults.append(f"console ({message.type}): {message.text}"))
@@ -364,6 +364,8 @@ def opened(browser, file, address="", mode="light", *, width=None, before=None, 
             page.add_init_script(before)
         if media:
             page.emulate_media(**media)
+        if slower:
+            page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
         page.goto(file.as_uri() + address)
         page.locator(LOOKED).first.wait_for()
         yield page
@@ -672,6 +674,14 @@ def test_nothing_moves_while_a_game_goes_on(browser, file, width, recipe):
         assert status(page).startswith("The game has diverged. Choose ")
         assert page.evaluate("lab.running") is False
         assert page.evaluate(PLACES) == before
+        assert page.evaluate("shifts") == []
+
+
+@in_browser
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_moves_while_a_slow_machine_loads_the_page(browser, file, width):
+    with opened(browser, file, width=width, before=WATCH, slower=20) as page:
+        assert page.locator("main").is_visible()
         assert page.evaluate("shifts") == []
 
 

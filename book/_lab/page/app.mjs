@@ -339,8 +339,7 @@ new ResizeObserver(() => paint()).observe($("plane"));
 if (framed) {
   document.documentElement.classList.add("framed");
   window.addEventListener("message", ({ data, source }) => {
-    if (source !== parent || !data?.wganlab) return;
-    if (data.wganlab !== "theme") return;
+    if (source !== parent || data?.wganlab !== "theme") return;
     led = true;  // from now on that page decides
     theme(data.name === "dark" ? "dark" : "light");
   });
@@ -349,6 +348,7 @@ if (framed) {
   }).observe(document.body);
 }
 
+document.querySelector("main").hidden = false;  // a slow browser shows nothing before all has its place
 build();
 $("pace").dispatchEvent(new Event("input"));
 document.documentElement.dataset.theme = dark.matches ? "dark" : "light";
