@@ -1,9 +1,13 @@
 """Makes a bare `pytest --nbval book/`, from any folder, as strict as it should be.
 
-nbval runs every cell and compares its output with the committed one, letter for letter (PNG excepted, also
-inside HTML: check the arrays behind a figure with `assert`). Left alone it also accepts what proves nothing;
-here it does not:
+nbval runs every cell and compares its output with the committed one, letter for letter. Two things differ
+between machines. Of a PNG, also inside HTML, no byte is compared: claim something of the arrays behind it.
+In a line that `wganlab.claims.claim` has marked, "text: ≈ 0.163   (claimed: below 0.4)", the numbers behind
+the mark are compared with what is claimed of them, and all else with the committed line.
 
+Left alone nbval also accepts what proves nothing; here it does not:
+
+- a committed line whose numbers break the claim beside them, or marked numbers without a claim;
 - a notebook with an unexecuted code cell, a committed error or warning, or no output at all (a stripped
   notebook compares nothing);
 - cells that switch the comparison off;
@@ -18,6 +22,9 @@ import pytest
 
 CELL_TIMEOUT = 120  # seconds; no cell of the book needs more than a fraction of it
 PIXELS = re.compile(r"(data:image/png;base64,)[A-Za-z0-9+/=]*")
+CLAIM = re.compile(r"(?P<text>.*): ≈ (?P<numbers>\S.*?)   \(claimed: (?P<each>each )?(?P<what>.+)\)")
+BOUND = re.compile(r"(?:above (?P<above>\S+))?(?: and )?(?:below (?P<below>\S+))?")
+CENTRE = re.compile(r"(?P<centre>.+) up to (?P<to>\S+)")
 LOOSE_TAGS = {
     "nbval-ignore-output",
     "pytest-validate-ignore-output",
@@ -45,20 +52,64 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
-def without_pixels(outputs):
-    """Copies of a cell's `outputs` whose HTML holds no bytes of PNG pictures, and all else as it is."""
+def numbers(row):
+    return [float(number) for number in row.split(", ")]
+
+
+def kept(line):
+    """Whether the numbers that `line` has marked keep what is claimed of them; None where it marks none."""
+    if "≈" not in line:
+        return None
+    try:
+        claim = CLAIM.fullmatch(line)
+        values = numbers(claim["numbers"])
+        if bound := BOUND.fullmatch(claim["what"]):
+            low, high = float(bound["above"] or "-inf"), float(bound["below"] or "inf")
+            if bound["above"] and bound["below"]:
+                return all(low < value < high for value in values)
+            return all(value > low if bound["above"] else value < high for value in values)
+        claimed = CENTRE.fullmatch(claim["what"])
+        centres, to = numbers(claimed["centre"]), float(claimed["to"])
+        centres = centres * len(values) if len(centres) == 1 else centres
+        pairs = zip(values, centres, strict=True)
+        return all(value == centre or abs(value - centre) <= to * (1 + 1e-9) for value, centre in pairs)
+    except (TypeError, ValueError):  # no claim stands there, or no numbers
+        return False
+
+
+def without_numbers(line):
+    """`line` with a dash for each number that keeps what is claimed of it."""
+    if not kept(line):
+        return line
+    start, end = CLAIM.fullmatch(line).span("numbers")
+    return line[:start] + re.sub("[^ ,]+", "-", line[start:end]) + line[end:]
+
+
+def lines(output):
+    """The lines that `output` prints."""
+    return "".join(output.get("text", "")).splitlines()
+
+
+def without_what_differs(outputs):
+    """Copies of a cell's `outputs` without the bytes of PNG pictures and the numbers that keep a claim."""
     copies = [nbformat.from_dict(output) for output in outputs]
     for output in copies:
         if "text/html" in output.get("data", {}):
             output["data"]["text/html"] = PIXELS.sub(r"\1", output["data"]["text/html"])
+        if "text" in output:
+            output["text"] = "\n".join(
+                without_numbers(line) if kept(line) else line for line in lines(output)
+            )
     return copies
 
 
 def pytest_itemcollected(item):
-    """nbval compares no PNG output; let it compare none inside HTML either, such as a figure's still."""
+    """Let nbval compare the rest."""
     compare = getattr(item, "compare_outputs", None)
     if compare:
-        item.compare_outputs = lambda test, ref: compare(without_pixels(test), without_pixels(ref))
+        item.compare_outputs = lambda test, ref: compare(
+            without_what_differs(test), without_what_differs(ref)
+        )
 
 
 def is_loose(cell):
@@ -85,6 +136,12 @@ def refusals(notebook):
             found.append(
                 f"cell {number} has a committed warning (stderr), whose text differs between machines"
             )
+        found += [
+            f"cell {number} has {line!r}, whose numbers break what is claimed, or of which nothing is claimed"
+            for output in cell.outputs
+            for line in lines(output)
+            if kept(line) is False
+        ]
         if is_loose(cell):
             found.append(f"cell {number} switches the comparison of its output off")
     return found

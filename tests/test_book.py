@@ -176,8 +176,10 @@ def interactive_figures(nb):
 
 def asserts(nb):
     """Something is checked."""
-    if not any(re.search(r"^\s*assert\b", cell.source, re.MULTILINE) for _, cell in nb.cells("code")):
-        yield "no assert"
+    if not any(
+        re.search(r"^\s*(assert\b|claim\()", cell.source, re.MULTILINE) for _, cell in nb.cells("code")
+    ):
+        yield "no assert and no claim"
 
 
 def cites_what_exists(nb):
@@ -352,6 +354,10 @@ def good():
     )
 
 
+def prints(text):
+    return [new_output("stream", name="stdout", text=text)]
+
+
 def html(text):
     return [new_output("display_data", {"text/html": text})]
 
@@ -362,6 +368,21 @@ def alt(text):
 
 LINES = "\n".join(f"x = {n}" for n in range(21))
 
+BROKEN = [
+    "W1: ≈ 0.5   (claimed: below 0.4)",
+    "W1: ≈ 0.4   (claimed: below 0.4)",
+    "W1: ≈ nan   (claimed: below 0.4)",
+    "W1: ≈ 0.1, 0.5   (claimed: each below 0.4)",
+    "W1: ≈ 0.1   (claimed: above 0.1)",
+    "W1: ≈ 0.1   (claimed: above 0.2 and below 0.4)",
+    "W1: ≈ 0.1   (claimed: 0.3 up to 0.1)",
+    "W1: ≈ 1, 2   (claimed: 1, 3 up to 0.1)",
+    "W1: ≈ 1   (claimed: 1, 3 up to 0.1)",
+    "W1: ≈ 0.1",
+    "W1: ≈ small   (claimed: below 0.4)",
+    "W1: ≈ 0.1   (claimed: good)",
+]
+
 # rule, the cell that is changed, and what is changed in it
 PLANTED = [
     (executed, 1, {"execution_count": None}),
@@ -371,6 +392,10 @@ PLANTED = [
     (proves_something, 1, {"outputs": [new_output("stream", name="stderr", text="Warning")]}),
     (proves_something, 1, {"metadata": nbformat.from_dict({"tags": ["nbval-ignore-output"]})}),
     (proves_something, 1, {"source": "# NBVAL_SKIP\nprint(x)"}),
+    *(
+        (proves_something, 1, {"outputs": [new_output("stream", name="stdout", text=line)]})
+        for line in BROKEN
+    ),
     (written_alt_text, 3, {"metadata": nbformat.from_dict({})}),
     (written_alt_text, 3, alt("Two lines")),
     (written_alt_text, 3, alt("../_images/0a1b2c3d4e5f6071.png")),
@@ -455,13 +480,16 @@ def test_no_tag_switches_the_comparison_off(tmp_path):
     )
 
 
+GO_ON = ["--continue-on-collection-errors"]
 PAGE = """from IPython.display import HTML, display
+print("W1: ≈ 0.163   (claimed: below 0.4)")
+print("plan: ≈ 1, 2   (claimed: each above 0)")
 print("data:image/png;base64,AAAA")
 display(HTML('<p>a <img src="data:image/png;base64,AAAA" alt="b"> <img src="data:image/gif;base64,AAAA">'))"""
 
 
 @pytest.mark.slow
-def test_notebook_test_ignores_the_pixels_of_a_still_and_nothing_else(tmp_path):
+def test_notebook_test_ignores_pixels_and_marked_digits_and_nothing_else(tmp_path):
     shutil.copy(BOOK / "conftest.py", tmp_path)
     first = tmp_path / "as_it_is.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell(PAGE)]), first)
@@ -473,6 +501,11 @@ def test_notebook_test_ignores_the_pixels_of_a_still_and_nothing_else(tmp_path):
         "alt": ('alt=\\"b', 'alt=\\"c'),
         "word": ("<p>a ", "<p>b "),
         "bytes_of_another_kind": ("gif;base64,AAAA", "gif;base64,AAAB"),
+        "marked": ("≈ 0.163 ", "≈ 0.1701 "),
+        "text_of_a_claim": ("W1: ≈", "W2: ≈"),
+        "bound": ("below 0.4", "below 0.5"),
+        "broken": ("≈ 0.163", "≈ 0.463"),
+        "how_many": ("≈ 1, 2 ", "≈ 1, 2, 3 "),
         "printed": ('"data:image/png;base64,AAAA', '"data:image/png;base64,AAAB'),
     }
     for name, (before, after) in changes.items():
@@ -481,15 +514,27 @@ def test_notebook_test_ignores_the_pixels_of_a_still_and_nothing_else(tmp_path):
         changed = cell + '"outputs": ' + output_.replace(before, after) + '"source": ' + source_
         (tmp_path / f"{name}.ipynb").write_text(changed, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "-rA", str(tmp_path)],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-rA",
+            *GO_ON,
+            str(tmp_path),
+        ],
         capture_output=True,
         text=True,
         check=False,
     )
     passed = set(re.findall(r"^PASSED \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE))
     failed = set(re.findall(r"^FAILED \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE))
-    assert passed == {"as_it_is", "pixels"}, done.stdout
-    assert failed == set(changes) - {"pixels"}, done.stdout
+    assert passed == {"as_it_is", "pixels", "marked"}, done.stdout
+    assert failed == set(changes) - {"pixels", "marked", "broken"}, done.stdout
+    assert "broken.ipynb is refused: cell 0" in done.stdout
 
 
 def test_toc_sees_planted_faults(tmp_path):

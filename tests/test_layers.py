@@ -18,7 +18,7 @@ FLOORS = [
     {"training"},
     {"recipes", "metrics", "lipschitz"},
     {"constraints", "data", "networks", "objectives", "sampling", "transport"},
-    {"benchmark_pair", "divergences", "interactive", "plots"},
+    {"benchmark_pair", "claims", "divergences", "interactive", "plots"},
     {"_quadrature"},
     {"_arrays", "_files"},
     {"errors"},

@@ -30,6 +30,10 @@ class DivergenceError(WganlabError, RuntimeError):
     """A training run whose losses or weights are no longer finite."""
 
 
+class ClaimError(WganlabError, AssertionError):
+    """A claim of the book that does not hold."""
+
+
 class RankError(WganlabError, RuntimeError):
     """A rank of a run on several devices that is silent, late or gone, or has other weights.
 
