@@ -1,4 +1,4 @@
-"""Trains ten kinds of critics on the benchmark pair and three on digits, and keeps what chapter 12 shows.
+"""Trains ten kinds of critics on the benchmark pair and three on digits, and keeps what chapter 13 shows.
 
     python data/make_critics.py
 

@@ -1,4 +1,4 @@
-"""Trains what chapters 11 and 11b show of the gradient penalty, three seeds each; nine CPU-minutes.
+"""Trains what chapters 11 and 12 show of the gradient penalty, three seeds each; nine CPU-minutes.
 
     python data/make_penalty.py
 

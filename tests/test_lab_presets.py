@@ -133,7 +133,7 @@ def test_parallel_lines_a_steady_push():
         assert np.abs(looks["w1"][4:17] - straight).max() < 0.05
         slope = looks["slope"][4:17]
         assert slope.min() > 1
-        assert np.abs(slope - (1 + straight / 2)).max() < 0.12  # 1 + theta / (2 lambda), chapter 11b
+        assert np.abs(slope - (1 + straight / 2)).max() < 0.12  # 1 + theta / (2 lambda), chapter 12
 
 
 # ---- What the solutions of the page's exercises say
