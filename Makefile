@@ -43,7 +43,7 @@ test: site ## build the book, then test the package, its examples, every noteboo
 	@echo "== 2 of 3: every notebook, about 3 minutes"
 	@$(MAKE) --no-print-directory nbval
 	@echo "== 3 of 3: every page in a browser, about 2 minutes"
-	$(BIN)/python -m pytest tests/test_browser.py tests/test_lab_book.py -m "browser and not slow" -rs
+	$(BIN)/python -m pytest tests/test_browser.py tests/test_lab_book.py tests/test_travel.py -m "browser and not slow" -rs
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
 	  '# NO CHROMIUM: the pages were NOT seen in a browser. All else was run. #' \
