@@ -13,14 +13,13 @@ def as_float64(values: ArrayLike, name: str, ndim: int | None, *, finite: bool =
     ``ndim=None`` takes any shape, ``finite=False`` NaN and infinity.
     """
     try:
-        if torch.is_tensor(values):  # first in its own precision, so that complex numbers are seen
-            values = values.detach().cpu()
-            values = values.numpy() if values.is_complex() else values.double().numpy()
-        if np.iscomplexobj(values) or np.ma.is_masked(values):
-            raise TypeError("it is complex" if np.iscomplexobj(values) else "it has masked entries")
+        if torch.is_tensor(values):  # complex numbers stay what they are, so that they are seen
+            values = values.detach().cpu().to(values.dtype if values.is_complex() else torch.float64)
+        if np.ma.is_masked(values):
+            raise TypeError("it has masked entries")
         array = np.asarray(values)
-        if array.dtype.kind not in "biufO":  # text and dates would be read as numbers
-            raise TypeError(f"it holds {array.dtype}")
+        if array.dtype.kind not in "biufO":  # complex numbers; text and dates would be read as numbers
+            raise TypeError(f"it is {array.dtype.name}")
         array = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:  # ragged, sparse, 10**400
         raise InputError(f"'{name}' must be an array of real numbers: {error}.") from None
@@ -36,6 +35,11 @@ def as_float64(values: ArrayLike, name: str, ndim: int | None, *, finite: bool =
 def as_number(value: ArrayLike, name: str) -> float:
     """``value`` as a float; raises ``InputError`` unless it is one finite real number."""
     return float(as_float64(value, name, 0))
+
+
+def as_numbers(**values: ArrayLike) -> list[float]:
+    """Each of the named values ``as_number``."""
+    return [as_number(value, name) for name, value in values.items()]
 
 
 def total(array: np.ndarray, axis: int | None = None) -> np.ndarray:
