@@ -1,5 +1,7 @@
 """The border between a reader's arrays (numpy, torch or lists) and float64 computation."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -32,6 +34,12 @@ def as_float64(values: ArrayLike, name: str, ndim: int | None, *, finite: bool =
     return array
 
 
+def as_rows(values: ArrayLike, name: str) -> np.ndarray:
+    """``values`` (n, ...) as n flat rows (n, d); numbers are one row."""
+    array = as_float64(values, name, None)
+    return array.reshape(len(array) if array.ndim else 1, -1)
+
+
 def as_number(value: ArrayLike, name: str) -> float:
     """``value`` as a float; raises ``InputError`` unless it is one finite real number."""
     return float(as_float64(value, name, 0))
@@ -57,6 +65,12 @@ def dtype_tolerance(values: ArrayLike) -> float:
     if isinstance(dtype, torch.dtype) and dtype.is_floating_point:
         return 4 * torch.finfo(dtype).eps
     return 4 * float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
+
+
+def power_of_two_scale(*points: np.ndarray) -> float:
+    """A power of 2 near the largest coordinate: dividing by it loses no digit."""
+    exponent = math.frexp(max(np.abs(x).max(initial=0.0) for x in points))[1]
+    return math.ldexp(1.0, min(max(exponent, -1022), 1023))
 
 
 def check_overflow(message: str, *results: ArrayLike) -> None:

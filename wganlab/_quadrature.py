@@ -13,6 +13,7 @@ from .errors import InputError, SolverError
 
 LARGEST = 1e15  # above, an adaptive rule cannot tell a large integral from an infinite one
 TOLERANCE = 1e-9  # relative to the largest component, or to 1 if that is larger
+Function = Callable[[float], float]
 Interval = tuple[float, float]
 
 
@@ -25,7 +26,7 @@ def interval(support: Interval) -> Interval:
     raise InputError(f"'support' must be an interval (low, high) with low < high, got {support}.")
 
 
-def value_at(function: Callable[[float], float], name: str, x: float, what: str = "") -> float:
+def value_at(function: Function, name: str, x: float, what: str = "") -> float:
     """function(x) as a float, finite unless ``what`` says what it is; ``InputError`` if it is none."""
     try:
         value = function(x)
@@ -38,7 +39,7 @@ def value_at(function: Callable[[float], float], name: str, x: float, what: str 
         ) from error
 
 
-def sign_changes(function: Callable[[float], float], low: float, high: float) -> list[float]:
+def sign_changes(function: Function, low: float, high: float) -> list[float]:
     """Where a function changes its sign between 400 places, by bisection: there its modulus has a kink.
 
     >>> [round(place, 14) for place in sign_changes(lambda x: x - 2, 0.0, math.inf)]

@@ -7,7 +7,6 @@ part in 1e9; those of float32 or shorter up to their rounding, which is divided 
 """
 
 import math
-from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
@@ -16,14 +15,13 @@ from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlog1py, xlogy
 
 from ._arrays import as_float64, as_numbers, check_overflow, dtype_tolerance, like_input, total
-from ._quadrature import Interval, integral, interval, sign_changes, value_at
+from ._quadrature import Function, Interval, integral, interval, sign_changes, value_at
 from .errors import InputError
 
 __all__ = ["js", "js_distance", "kl", "kl_normal", "tv"]
 __all__ += ["js_density", "kl_density", "tv_density"]
 __all__ += ["gan_value", "optimal_discriminator"]
 
-LogDensity = Callable[[float], float]
 Base = float | None  # of logarithms; None means e, so nats
 
 
@@ -154,7 +152,7 @@ def density(log: float) -> float:
 
 
 def integrate(
-    log_p: LogDensity, log_q: LogDensity, support: Interval, term, *, whole: bool = True, kinks: bool = False
+    log_p: Function, log_q: Function, support: Interval, term, *, whole: bool = True, kinks: bool = False
 ) -> tuple[float, float]:
     """p's mass where q is 0, and the integral of ``term(log_p, log_q)``, with ``kinks`` at p = q.
 
@@ -162,7 +160,7 @@ def integrate(
     """
     low, high = interval(support)
 
-    def log_at(log: LogDensity, name: str, x: float) -> float:
+    def log_at(log: Function, name: str, x: float) -> float:
         value = value_at(log, name, x, "the log of a density")
         if math.isnan(value) or (value == math.inf and x not in (low, high)):
             raise InputError(f"'{name}' must be finite or -inf, but at {x:g} it is {value}.")
@@ -186,7 +184,7 @@ def integrate(
     return missed, value
 
 
-def kl_density(log_p: LogDensity, log_q: LogDensity, support: Interval, *, base: Base = None) -> float:
+def kl_density(log_p: Function, log_q: Function, support: Interval, *, base: Base = None) -> float:
     r""":math:`\int p\,(\ln p - \ln q)\,dx` by adaptive quadrature; infinite where q misses mass of p.
 
     ``log_p`` and ``log_q`` map a float to the log of a density, ``-inf`` where that is 0. The support
@@ -207,7 +205,7 @@ def kl_density(log_p: LogDensity, log_q: LogDensity, support: Interval, *, base:
     return in_base(math.inf if missed > 1e-9 else max(0.0, nats), base)
 
 
-def js_density(log_p: LogDensity, log_q: LogDensity, support: Interval, *, base: Base = None) -> float:
+def js_density(log_p: Function, log_q: Function, support: Interval, *, base: Base = None) -> float:
     r""":math:`\tfrac12\int p\ln\frac{2p}{p+q} + q\ln\frac{2q}{p+q}\,dx` by adaptive quadrature.
 
     Arguments and errors as in ``kl_density``; the support must hold the mass of both.
@@ -224,7 +222,7 @@ def js_density(log_p: LogDensity, log_q: LogDensity, support: Interval, *, base:
     return in_base(min(max(0.0, nats), math.log(2)), base)
 
 
-def tv_density(log_p: LogDensity, log_q: LogDensity, support: Interval) -> float:
+def tv_density(log_p: Function, log_q: Function, support: Interval) -> float:
     r""":math:`\tfrac12\int|p - q|\,dx` by adaptive quadrature, between 0 and 1.
 
     Arguments and errors as in ``js_density``.

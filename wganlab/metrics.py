@@ -13,9 +13,9 @@ from scipy.special import rel_entr
 from torch import Tensor, nn
 
 from . import data
-from ._arrays import as_float64, as_number, check_overflow, total
+from ._arrays import as_float64, as_number, as_rows, check_overflow, power_of_two_scale, total
 from .errors import InputError
-from .transport.exact import emd, power_of_two_scale
+from .transport.exact import emd
 from .transport.normals import w2_parts
 
 __all__ = ["Coverage", "ExactW1", "exact_w1", "mode_coverage"]
@@ -267,8 +267,7 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
     >>> precision_recall([[0.0], [1.0], [4.0]], [[0.5], [9.0], [9.5]], k=1)
     PrecisionRecall(precision=0.3333333333333333, recall=1.0)
     """
-    samples = [as_float64(real, "real", None), as_float64(fake, "fake", None)]
-    samples = [sample.reshape(sample.shape[0] if sample.ndim else 1, -1) for sample in samples]
+    samples = as_rows(real, "real"), as_rows(fake, "fake")
     in_range = isinstance(k, Integral) and 1 <= k < min(map(len, samples))
     if samples[0].shape[1] != samples[1].shape[1] or not in_range:
         raise InputError(

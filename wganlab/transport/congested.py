@@ -11,7 +11,6 @@ interpolates.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,12 +20,10 @@ from scipy.sparse import csc_array, csr_array, dia_array, diags_array, eye_array
 from scipy.sparse.linalg import splu
 from scipy.special import logsumexp
 
-from .._arrays import as_float64, as_number, as_numbers, check_overflow, total
-from .._quadrature import Interval, integral, interval, sign_changes, value_at
+from .._arrays import as_float64, as_number, as_numbers, check_overflow, power_of_two_scale, total
+from .._quadrature import Function, Interval, integral, interval, sign_changes, value_at
 from ..errors import InputError, SolverError
-from .exact import power_of_two_scale
 
-Function = Callable[[float], float]
 NODES = cache(np.polynomial.legendre.leggauss)  # at about 0.3 seconds for 1000
 
 

@@ -12,7 +12,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arrays import as_float64
+from .._arrays import as_number
 from ..errors import InputError, SolverError
 from .exact import TOLERANCE, Masses, Transport, as_clouds, as_masses, ground_cost, problem, scale_of, solve
 
@@ -22,7 +22,7 @@ TINY = 1e-200  # a sum below may have lost parts to underflow
 
 def as_epsilon(epsilon: float) -> float:
     """``epsilon`` as a float; raises ``InputError`` unless it is positive and finite."""
-    value = float(as_float64(epsilon, "epsilon", 0))
+    value = as_number(epsilon, "epsilon")
     if not value > 0:
         raise InputError(f"'epsilon' must be positive, got {value}. For 0 take emd, which is exact.")
     return value
@@ -139,11 +139,9 @@ def feasible(plan: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Source: Altschuler, Weed & Rigollet 2017, algorithm 2.
     """
-    for axis, target in ((1, a), (0, b)):
-        total = plan.sum(axis, keepdims=True)
-        share = np.expand_dims(target, axis) / np.where(total > 0, total, 1.0)
-        plan = plan * np.minimum(share, 1.0)
-    rows, columns = (np.maximum(target - plan.sum(axis), 0.0) for axis, target in ((1, a), (0, b)))
+    plan = plan * np.minimum(a / np.maximum(plan.sum(1), TINY), 1.0)[:, None]
+    plan = plan * np.minimum(b / np.maximum(plan.sum(0), TINY), 1.0)
+    rows, columns = np.maximum(a - plan.sum(1), 0.0), np.maximum(b - plan.sum(0), 0.0)
     return plan + np.outer(rows, columns) / (rows.sum() or 1.0)
 
 
@@ -178,9 +176,7 @@ def sinkhorn(
     return solve(matrix, a, b, cost, solver, largest_gap=math.inf)
 
 
-def entropic_value(
-    x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, epsilon: float, p: float
-) -> float:
+def entropic_value(x, y, a, b, epsilon: float, p: float) -> float:
     r""":math:`OT_\varepsilon`, a float: the dual value, whose last term, eps (1 - mass), is 0."""
     cost = ground_cost(x, y, p)
     scale = scale_of(cost)

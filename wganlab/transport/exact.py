@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
-from .._arrays import as_float64, check_overflow, dtype_tolerance, like_input, total
+from .._arrays import as_float64, check_overflow, dtype_tolerance, like_input, power_of_two_scale, total
 from ..errors import InputError, SolverError
 
 TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost
@@ -62,9 +62,8 @@ def mass_vector(masses: Masses, n: int, name: str) -> np.ndarray:
     w = as_float64(masses, name, 1)
     if len(w) != n:
         raise InputError(f"'{name}' must have one mass a point, so {n} of them, got {len(w)}.")
-    if (w < 0).any():
-        bad = int(np.argmax(w < 0))
-        raise InputError(f"'{name}' must be non-negative, but entry {bad} is {w[bad]}.")
+    if w.min() < 0:
+        raise InputError(f"'{name}' must be non-negative, but entry {w.argmin()} is {w.min()}.")
     if not 0 < total(w) < math.inf:
         raise InputError(f"'{name}' must have a positive finite total mass, got {total(w)}.")
     return w
@@ -164,9 +163,7 @@ def solve(
     with np.errstate(over="ignore"):  # checked in the next line
         plan *= mass
         whole, phi, psi = value * large * small, phi * scale, psi * scale
-    check_overflow(
-        "The total cost or a potential overflows float64. Scale the costs or masses down.", whole, phi, psi
-    )
+    check_overflow("A cost or potential overflows float64. Scale the costs or masses down.", whole, phi, psi)
     plan, phi, psi = (like_input(array, like) for array in (plan, phi, psi))
     return Transport(whole, plan, phi, psi, gap * large * small)
 
@@ -179,10 +176,9 @@ def check_size(n: int, m: int) -> None:
         np.empty((6, n, m))  # what the solver needs, given back: POT ends the process where it gets no memory
     except MemoryError:
         raise InputError(
-            f"Exact transport between {n} and {m} points needs a cost matrix of "
-            f"{8e-9 * n * m:.1f} GB, and the solver six times that; the limit is "
-            f"{LARGEST_COST:.0e} entries and the memory that is free. Take a random subset of the points, "
-            f"or wasserstein_1d for points on the line."
+            f"Exact transport between {n} and {m} points needs a cost matrix of {8e-9 * n * m:.1f} GB, and "
+            f"the solver six times that; the limit is {LARGEST_COST:.0e} entries and the free memory. "
+            f"Take a random subset of the points, or wasserstein_1d for points on the line."
         ) from None
 
 
@@ -227,12 +223,6 @@ def emd_lp(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transport:
             f"got {len(a)} x {len(b)}. Use emd_from_cost, which is exact too."
         )
     return solve(matrix, a, b, like=cost, solver=linear_program)
-
-
-def power_of_two_scale(*points: np.ndarray) -> float:
-    """A power of 2 near the largest coordinate: dividing by it loses no digit."""
-    exponent = math.frexp(max(np.abs(x).max(initial=0.0) for x in points))[1]
-    return math.ldexp(1.0, min(max(exponent, -1022), 1023))
 
 
 def ground_cost(x: ArrayLike, y: ArrayLike, p: float) -> ArrayLike:

@@ -6,18 +6,9 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import csgraph_from_dense, dijkstra, floyd_warshall
 
-from .._arrays import as_float64, check_overflow, like_input
+from .._arrays import as_float64, check_overflow, like_input, power_of_two_scale
 from ..errors import InputError
-from .exact import (
-    Masses,
-    as_clouds,
-    as_masses,
-    as_points,
-    check_size,
-    emd_from_cost,
-    ground_cost,
-    power_of_two_scale,
-)
+from .exact import Masses, as_clouds, as_masses, as_points, check_size, emd_from_cost, ground_cost
 
 BLOCK = 2**22  # numbers that a potential holds at once: 32 MB
 ALL_PATHS = 2000  # points, up to which all shortest paths are found: 8 seconds
@@ -77,14 +68,12 @@ def interior_potentials(cost: np.ndarray, plan: np.ndarray, psi: np.ndarray) -> 
     """
     slack = np.maximum(cost - (cost - psi).min(axis=1)[:, None] - psi, 0.0)  # >= 0
     steps = np.stack([slack[plan[:, k] > 0].min(axis=0) for k in range(len(psi))])
-    rise = mean_path(steps) if len(psi) <= ALL_PATHS else mean_short_path(steps)
+    if len(psi) <= ALL_PATHS:
+        graph = csgraph_from_dense(steps, null_value=np.inf)  # so that a step of length 0 is a step
+        rise = floyd_warshall(graph).mean(axis=0)
+    else:
+        rise = mean_short_path(steps)
     return (cost - psi - rise).min(axis=1)
-
-
-def mean_path(steps: np.ndarray) -> np.ndarray:
-    """The mean over all k of the shortest paths from k to each point (m,), by steps (m, m)."""
-    graph = csgraph_from_dense(steps, null_value=np.inf)  # so that a step of length 0 is a step
-    return floyd_warshall(graph).mean(axis=0)
 
 
 def mean_short_path(steps: np.ndarray, neighbours: int = 32) -> np.ndarray:
