@@ -51,9 +51,7 @@ def sign_changes(function: Function, low: float, high: float) -> list[float]:
     return [bisect(function, grid[k], grid[k + 1], xtol=1e-300, rtol=1e-15, maxiter=3000) for k in changes]
 
 
-def integral(
-    function: Callable[[float], np.ndarray], low: float, high: float, *, points: Sequence[float] = ()
-) -> np.ndarray:
+def integral(function: Callable, low: float, high: float, *, points: Sequence[float] = ()) -> np.ndarray:
     r""":math:`\int_{low}^{high} g(x)\,dx` of a function g with values (k,), by adaptive Gauss-Kronrod.
 
     The ends may be infinite. A thin peak far from 0 may be missed: integrate along with g something

@@ -151,9 +151,7 @@ def density(log: float) -> float:
     return math.exp(min(log, 700.0))
 
 
-def integrate(
-    log_p: Function, log_q: Function, support: Interval, term, *, whole: bool = True, kinks: bool = False
-) -> tuple[float, float]:
+def integrate(log_p, log_q, support: Interval, term, *, whole=True, kinks=False) -> tuple[float, float]:
     """p's mass where q is 0, and the integral of ``term(log_p, log_q)``, with ``kinks`` at p = q.
 
     Raises ``InputError`` unless p has the mass 1 and q, too, or less where it need not be ``whole``.

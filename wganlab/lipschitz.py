@@ -22,7 +22,8 @@ from .networks import GroupSort
 __all__ = ["clip_bound", "gradient_norms", "layer_gradients", "lower_bound", "upper_bound"]
 
 # Maps that are 1-Lipschitz for the Euclidean norm, whatever their size.
-ONE_LIPSCHITZ = (nn.ReLU, nn.Tanh, nn.Flatten, nn.Unflatten, nn.Identity, nn.Softplus, GroupSort)
+ONE_LIPSCHITZ = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Softplus, GroupSort)
+ONE_LIPSCHITZ += (nn.Flatten, nn.Unflatten, nn.Identity)
 WITH_WEIGHTS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # the layers of Figure 1(b), not normalisations
 
 
@@ -67,9 +68,7 @@ def check_weights(caller: str, critic: Callable) -> None:
             raise InputError(f"{caller} needs a critic of finite weights, but '{name}' has NaN or infinity.")
 
 
-def derivatives(
-    caller: str, critic: Callable, x: Tensor, loss: Callable[[Tensor], Tensor], of: list[Tensor]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+def derivatives(caller: str, critic, x: Tensor, loss: Callable, of: list[Tensor]) -> tuple[Tensor, tuple]:
     """The scores of the rows x, and the gradients of their loss by ``of``, which the critic may fill.
 
     Raises ``InputError`` unless there is one finite score a row that autograd can follow.
@@ -90,9 +89,7 @@ def derivatives(
             f"autograd can follow back to them, without detach(), but this one fails: {error}"
         ) from error
     if not all(tensor.isfinite().all() for tensor in (f, *found)):
-        raise InputError(
-            f"{caller} needs a critic whose scores and slopes are finite. Scale its weights down."
-        )
+        raise InputError(f"{caller} needs finite scores and slopes. Scale the critic's weights down.")
     return f, found
 
 
@@ -170,30 +167,26 @@ def product(name: str, factors: Iterable[float]) -> float:
     return found
 
 
-def layers(player: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The chain of a player's layers with their names, nested ``nn.Sequential`` opened.
+def layers(player: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
+    """The chain of a player's layers with their names after ``name``, nested ``nn.Sequential`` opened.
 
     >>> [name for name, _ in layers(nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.ReLU())))]
     ['0', '1.0']
     """
     if not isinstance(player, nn.Sequential):
-        return [("", player)]
-    return [
-        (f"{name}.{inner}".rstrip("."), layer)
-        for name, child in player._modules.items()  # named_children leaves out a layer's second place
-        for inner, layer in layers(child)
-    ]
+        return [(name.removesuffix("."), player)]
+    children = player._modules.items()  # named_children leaves out a layer's second place
+    return [pair for inner, child in children for pair in layers(child, f"{name}{inner}.")]
 
 
 def norm_of(name: str, layer: nn.Module) -> float:
     """A bound of one layer's Lipschitz constant; for a linear layer its spectral norm itself."""
     if isinstance(layer, nn.Linear):
         return torch.linalg.matrix_norm(layer.weight.detach().double(), 2).item()
-    if isinstance(layer, nn.LeakyReLU) and abs(layer.negative_slope) <= 1:
-        return 1.0
     if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and layer.groups == 1:
         return convolution_norm(layer)
-    if isinstance(layer, ONE_LIPSCHITZ) and getattr(layer, "threshold", 20) >= 20:
+    flat = abs(getattr(layer, "negative_slope", 0)) <= 1 and getattr(layer, "threshold", 20) >= 20
+    if isinstance(layer, ONE_LIPSCHITZ) and flat:
         return 1.0
     raise InputError(
         f"upper_bound knows linear and convolution layers, ReLU, leaky ReLU, tanh, softplus, GroupSort and "
@@ -252,10 +245,7 @@ def layer_gradients(critic: nn.Sequential, x: Tensor, x_fake: Tensor) -> Tensor:
     for name, rows in (("x", x), ("x_fake", x_fake)):
         check_rows("layer_gradients", name, rows)
     if x.shape[1:] != x_fake.shape[1:]:
-        raise InputError(
-            f"layer_gradients needs rows of one shape, got {tuple(x.shape[1:])} and "
-            f"{tuple(x_fake.shape[1:])}."
-        )
+        raise InputError(f"layer_gradients needs rows of one shape, got {x.shape[1:]}, {x_fake.shape[1:]}.")
     if not any(isinstance(layer, WITH_WEIGHTS) for _, layer in layers(critic)):
         raise InputError("layer_gradients needs an nn.Sequential of layers with weights, and found none.")
     check_weights("layer_gradients", critic)

@@ -154,11 +154,13 @@ def principal_frechet(
     reals = np.concatenate([x[:1000] for x in rows[:2]])
     centre = reals.mean(0)
     axes = principal_axes(reals - centre, components)
-    p, q, fakes = ((x - centre) @ axes for x in rows)
-    moments = [(x.mean(0), np.atleast_2d(np.cov(x, rowvar=False))) for x in (p, q, fakes)]
-    return PrincipalFrechet(
-        frechet_distance(*moments[0], *moments[2]), frechet_distance(*moments[0], *moments[1])
-    )
+    p, q, fakes = (moments((x - centre) @ axes) for x in rows)
+    return PrincipalFrechet(frechet_distance(*p, *fakes), frechet_distance(*p, *q))
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d) of rows (n, d)."""
+    return x.mean(0), np.cov(x, rowvar=False)
 
 
 def principal_axes(x: np.ndarray, k: int) -> np.ndarray:
@@ -224,8 +226,7 @@ def mmd(
     rows = [as_float64(x, "x", 2), as_float64(y, "y", 2)]
     if rows[0].shape[1] != rows[1].shape[1] or min(map(len, rows)) < 2:
         raise InputError(
-            f"mmd needs two or more rows of one length in each sample, got {rows[0].shape} and "
-            f"{rows[1].shape}."
+            f"mmd needs two or more rows of one length in each sample, got {rows[0].shape}, {rows[1].shape}."
         )
     with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
         found = -2 * kernel_values(kernel, *rows).mean()
@@ -319,12 +320,12 @@ def digit_score(real: Tensor, fake: Tensor) -> float:
     ``InputError`` for other shapes or fewer than 128 pictures, from which a 64 x 64 covariance
     cannot be estimated.
     """
-    moments = []
+    found = []
     for name, x in (("real", real), ("fake", fake)):
         if x.ndim != 4 or x.shape[1:] != (1, 28, 28) or len(x) < 128:
             raise InputError(
                 f"digit_score needs '{name}' of shape (n, 1, 28, 28) with n >= 128, got {tuple(x.shape)}."
             )
         features = trained_digit_classifier()[:-1](x.detach().cpu().float()).double().numpy()
-        moments += [features.mean(0), np.cov(features, rowvar=False)]
-    return frechet_distance(*moments)
+        found += moments(features)
+    return frechet_distance(*found)

@@ -281,13 +281,12 @@ def congested_flow(
         gradient = source - grid.inflow(flow)
         correction = (grid.slopes @ repair.solve(gradient)).reshape(4, 2, -1)
         flow = flow + grid.capacity[:, None] * correction  # now its inflow is the source exactly
-        length = np.hypot(flow[:, 0], flow[:, 1])
-        crowd, bound = (length**2 / grid.capacity).sum(), grid.objective(f, source)
-        cost = float(length.sum() + crowd / 2)
+        length = float(np.hypot(flow[:, 0], flow[:, 1]).sum())
+        crowd = float((flow**2 / grid.capacity[:, None]).sum())
+        cost, bound = length + crowd / 2, grid.objective(f, source)
         if cost - bound <= tolerance * cost:
             whole = flow.sum(axis=0).reshape(2, *p.shape) / step**2
-            estimate = float(length.sum() + crowd)
-            return CongestedFlow(cost, bound, estimate, float(length.sum()), f.reshape(p.shape), whole)
+            return CongestedFlow(cost, bound, length + crowd, length, f.reshape(p.shape), whole)
         way = splu(grid.curvature(f, least)).solve(gradient)
         share = grid.step_length(f, way, source, promised=gradient @ way)
         f, least = f + share * way, max(least / 10, 1e-9) if share == 1 else min(3 * least, 1.0)

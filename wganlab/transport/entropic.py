@@ -102,9 +102,7 @@ def entropic_potentials(
     )
 
 
-def sinkhorn_steps(
-    plan: np.ndarray, a: np.ndarray, b: np.ndarray, target: float
-) -> tuple[np.ndarray, np.ndarray, float]:
+def sinkhorn_steps(plan, a, b, target: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Factors u (n,), v (m,) of rows and columns after Sinkhorn's steps, and how far the rows are off then.
 
     The columns of ``plan`` are exact, and stay so. Ends where the rows are off by less than ``target``, after

@@ -131,13 +131,9 @@ def linear_program(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
     n, m = cost.shape
     rows = np.kron(np.eye(n), np.ones(m))  # rows @ plan.ravel() = plan.sum(1)
     columns = np.kron(np.ones(n), np.eye(m))
-    result = linprog(
-        cost.ravel(),
-        A_eq=np.vstack([rows, columns]),
-        b_eq=np.concatenate([a, b]),
-        method="highs-ds",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
-    )
+    sums = np.vstack([rows, columns])
+    options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    result = linprog(cost.ravel(), A_eq=sums, b_eq=np.append(a, b), method="highs-ds", options=options)
     if result.status != 0:
         raise SolverError(f"scipy's linprog stopped with status {result.status}: {result.message}")
     duals = result.eqlin.marginals
@@ -149,9 +145,7 @@ def scale_of(cost: np.ndarray) -> float:
     return float(max(cost.max(), -cost.min())) or 1.0
 
 
-def solve(
-    cost: np.ndarray, a: np.ndarray, b: np.ndarray, like: ArrayLike, solver, largest_gap: float = TOLERANCE
-) -> Transport:
+def solve(cost, a, b, like: ArrayLike, solver, largest_gap: float = TOLERANCE) -> Transport:
     """Scale to unit masses and costs, solve, certify, scale back."""
     mass, scale = float(a.sum()), scale_of(cost)
     unit_cost, unit_a, unit_b = cost / scale, a / mass, b / b.sum()
@@ -219,8 +213,7 @@ def emd_lp(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transport:
     matrix, a, b = problem(cost, a, b)
     if matrix.size > 10_000:
         raise InputError(
-            f"emd_lp writes out every constraint, so it takes costs of at most 10,000 entries, "
-            f"got {len(a)} x {len(b)}. Use emd_from_cost, which is exact too."
+            f"emd_lp takes at most 10,000 entries, got {len(a)} x {len(b)}. Use emd_from_cost, exact too."
         )
     return solve(matrix, a, b, like=cost, solver=linear_program)
 

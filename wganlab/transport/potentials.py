@@ -25,17 +25,16 @@ class Potential:
         self.x, self.phi = torch.as_tensor(x.copy()), torch.as_tensor(phi)
 
     def __call__(self, z: ArrayLike) -> ArrayLike:
-        points = as_points(z, "z")
-        if points.shape[1] != self.x.shape[1]:
-            raise InputError(
-                f"This potential takes points of shape (k, {self.x.shape[1]}), got {points.shape}."
-            )
+        points, d = as_points(z, "z"), self.x.shape[1]
+        if points.shape[1] != d:
+            raise InputError(f"This potential takes points of shape (k, {d}), got {points.shape}.")
         at = z.reshape(points.shape) if torch.is_tensor(z) else torch.as_tensor(points.copy())
         unit = power_of_two_scale(self.x.numpy(), points)
         at, x, phi = at.double() / unit, (self.x / unit).to(at.device), self.phi.to(at.device)
         with torch.no_grad():  # in blocks: k n numbers at once are too many where both are large
             blocks = at.split(max(1, BLOCK // len(x)))
-            piece = torch.cat([(phi - unit * distances(block, x)).argmax(dim=1) for block in blocks])
+            ways = (torch.cdist(block, x, compute_mode="donot_use_mm_for_euclid_dist") for block in blocks)
+            piece = torch.cat([(phi - unit * way).argmax(dim=1) for way in ways])
         values = phi[piece] - unit * (at - x[piece]).norm(dim=1)
         if not torch.isfinite(values).all():
             raise InputError("The potential overflows float64 there. Scale the points down.")
@@ -46,11 +45,6 @@ class Potential:
         points = torch.as_tensor(as_points(z, "z").copy()).requires_grad_()
         (gradient,) = torch.autograd.grad(self(points).sum(), points)
         return gradient.to(z.device) if torch.is_tensor(z) else gradient.numpy()
-
-
-def distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Euclidean distances (k, n) of rows (k, d) and (n, d), exact where they nearly vanish, too."""
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def interior_potentials(cost: np.ndarray, plan: np.ndarray, psi: np.ndarray) -> np.ndarray:
