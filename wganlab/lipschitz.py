@@ -12,7 +12,6 @@ from numbers import Integral
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from ._arrays import as_number
 from .constraints import refuse_batchnorm
@@ -254,8 +253,7 @@ def layer_gradients(critic: nn.Sequential, x: Tensor, x_fake: Tensor) -> Tensor:
     def chain(a: Tensor) -> Tensor:
         for _, layer in layers(critic):
             tensors = {name: tensor.double() for name, tensor in layer.state_dict(keep_vars=True).items()}
-            with parametrize.cached():
-                a = torch.func.functional_call(layer, tensors, (a,))  # which leaves the layer as it is
+            a = torch.func.functional_call(layer, tensors, (a,))  # which leaves the layer as it is
             if isinstance(layer, WITH_WEIGHTS):
                 outputs.append(a)
         return a

@@ -268,14 +268,14 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
     >>> precision_recall([[0.0], [1.0], [4.0]], [[0.5], [9.0], [9.5]], k=1)
     PrecisionRecall(precision=0.3333333333333333, recall=1.0)
     """
-    samples = as_rows(real, "real"), as_rows(fake, "fake")
-    in_range = isinstance(k, Integral) and 1 <= k < min(map(len, samples))
-    if samples[0].shape[1] != samples[1].shape[1] or not in_range:
+    real, fake = as_rows(real, "real"), as_rows(fake, "fake")
+    in_range = isinstance(k, Integral) and 1 <= k < min(len(real), len(fake))
+    if real.shape[1] != fake.shape[1] or not in_range:
         raise InputError(
             f"precision_recall needs rows of one length and 1 <= k < n in each sample, got "
-            f"{samples[0].shape}, {samples[1].shape} and k = {k}."
+            f"{real.shape}, {fake.shape} and k = {k}."
         )
-    real, fake, _ = scaled(*samples)
+    real, fake, _ = scaled(real, fake)
     return PrecisionRecall(inside(fake, real, k), inside(real, fake, k))
 
 

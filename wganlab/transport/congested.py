@@ -16,7 +16,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csc_array, csr_array, dia_array, diags_array, eye_array, kron, vstack
+from scipy.sparse import csc_array, csr_array, diags_array, eye_array, kron, vstack
 from scipy.sparse.linalg import splu
 from scipy.special import logsumexp
 
@@ -239,11 +239,10 @@ class Grid:
 def quotients(shape: tuple[int, int], step: float) -> csr_array:
     """All difference quotients of a grid function: for each of four quarters, first in x, then in y."""
 
-    def along(m: int) -> tuple[dia_array, dia_array]:  # forward and backward
+    def along(m: int) -> tuple[csr_array, csr_array]:  # forward; backward, the same from the other end
         one = np.ones(m - 1) / step
-        forward = diags_array([np.append(-one, 0.0), one], offsets=[0, 1])
-        backward = diags_array([np.append(0.0, one), -one], offsets=[0, -1])
-        return forward, backward
+        forward = diags_array([np.append(-one, 0.0), one], offsets=[0, 1], format="csr")
+        return forward, -forward[::-1, ::-1]
 
     n, m = shape
     pairs = [(kron(x, eye_array(m)), kron(eye_array(n), y)) for x in along(n) for y in along(m)]

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from operator import itemgetter
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from .._arrays import as_number
@@ -32,10 +33,7 @@ def softmin(cost: np.ndarray, potential: np.ndarray, masses: np.ndarray, epsilon
     r""":math:`-\varepsilon\ln\sum_j b_j e^{(g_j - C_{ij})/\varepsilon}` (n,): the c-transform, smoothed."""
     with np.errstate(divide="ignore"):  # ln 0 is -inf: a point without mass
         terms = (potential - cost) / epsilon + np.log(masses)
-    top = terms.max(axis=1, keepdims=True)
-    terms -= top  # in place: scipy's logsumexp makes several copies, five times slower
-    np.exp(terms, out=terms)
-    return -epsilon * (np.log(terms.sum(axis=1)) + top[:, 0])
+    return -epsilon * torch.from_numpy(terms).logsumexp(dim=1).numpy()  # scipy's is five times slower
 
 
 def newton_step(plan: np.ndarray, a: np.ndarray, epsilon: float) -> np.ndarray:

@@ -249,7 +249,5 @@ def emd(x: ArrayLike, y: ArrayLike, a: Masses = None, b: Masses = None, *, p: fl
     >>> emd([[0.0, 0.0]], [[3.0, 4.0]]).distance
     5.0
     """
-    points, others = as_clouds(x, y)
-    a, b = as_masses(a, b, len(points), len(others))
-    found = solve(ground_cost(points, others, p), a, b, like=x, solver=network_simplex)
-    return replace(found, p=float(p))
+    cost, a, b = problem(ground_cost(*as_clouds(x, y), p), a, b)
+    return replace(solve(cost, a, b, like=x, solver=network_simplex), p=float(p))

@@ -80,8 +80,7 @@ def mean_short_path(steps: np.ndarray, neighbours: int = 32) -> np.ndarray:
     rows, columns = np.nonzero(steps <= reach)
     graph = csr_array((steps[rows, columns], (rows, columns)), shape=steps.shape)  # keeps steps of length 0
     total, near = np.zeros(len(steps)), np.zeros(len(steps))
-    for start in range(0, len(steps), 256):
-        sources = np.arange(start, min(start + 256, len(steps)))
+    for sources in np.array_split(np.arange(len(steps)), -(-len(steps) // 256)):
         path = np.minimum(dijkstra(graph, indices=sources, limit=reach), reach)
         total += (path - reach).sum(axis=0)
         near += (path < reach).sum(axis=0)
