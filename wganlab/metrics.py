@@ -281,12 +281,10 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
 
 def inside(x: np.ndarray, sample: np.ndarray, k: int) -> float:
     """The share of rows x in the union of the balls of ``sample``."""
-    radius, hit = np.empty(len(sample)), np.zeros(len(x), bool)
-    for start in range(0, len(sample), 1000):
-        block = slice(start, start + 1000)
-        # The nearest of all is the point itself.
-        radius[block] = np.partition(cdist(sample[block], sample), k, axis=1)[:, k]
-        hit |= (cdist(sample[block], x) <= radius[block, None]).any(0)
+    hit = np.zeros(len(x), bool)
+    for block in np.array_split(sample, -(-len(sample) // 1000)):
+        radius = np.partition(cdist(block, sample), k, axis=1)[:, k]  # the nearest of all is the point itself
+        hit |= (cdist(block, x) <= radius[:, None]).any(0)
     return float(hit.mean())
 
 

@@ -158,7 +158,7 @@ def sinkhorn(
     >>> abs(round(found.cost - 1 / (1 + math.exp(2)), 9))
     0.0
     """
-    (matrix, a, b), epsilon = problem(cost, a, b), as_epsilon(epsilon)
+    (matrix, *_), epsilon = problem(cost, a, b), as_epsilon(epsilon)
     unit_epsilon = epsilon / scale_of(matrix)
     if not 0 < unit_epsilon < math.inf:
         raise InputError(f"epsilon = {epsilon} is out of float64's range beside costs of {scale_of(matrix)}.")
@@ -169,7 +169,7 @@ def sinkhorn(
         psi = (cost - f[:, None])[a > 0].min(axis=0)  # points without mass must not lower the bound
         return plan, (cost - psi).min(axis=1), psi
 
-    return solve(matrix, a, b, cost, solver, largest_gap=math.inf)
+    return solve(cost, a, b, cost, solver, largest_gap=math.inf)
 
 
 def entropic_value(x, y, a, b, epsilon: float, p: float) -> float:

@@ -103,9 +103,7 @@ def certify(cost, a, b, answer, largest_gap: float) -> tuple[float, float]:
         raise SolverError("The solver returned a plan or potentials that are not finite and >= 0.")
     off = max(np.abs(plan.sum(1) - a).max(), np.abs(plan.sum(0) - b).max())
     value = float(np.vdot(plan, cost))
-    slack = cost - phi[:, None]
-    slack -= psi  # in place: a fresh matrix costs more than the subtraction
-    slack = float(slack.min())
+    slack = float((cost - phi[:, None] - psi).min())
     gap = abs(value - float(a @ phi + b @ psi + min(0.0, slack)))
     if max(off, -slack) > TOLERANCE or gap > largest_gap:
         raise SolverError(
@@ -129,6 +127,8 @@ def network_simplex(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
 def linear_program(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
     """Plan and potentials by scipy's ``linprog``, for unit masses and costs up to 1."""
     n, m = cost.shape
+    if n * m > 10_000:
+        raise InputError(f"emd_lp takes at most 10,000 entries, got {n} x {m}. Use emd_from_cost, exact too.")
     rows = np.kron(np.eye(n), np.ones(m))  # rows @ plan.ravel() = plan.sum(1)
     columns = np.kron(np.ones(n), np.eye(m))
     sums = np.vstack([rows, columns])
@@ -146,7 +146,8 @@ def scale_of(cost: np.ndarray) -> float:
 
 
 def solve(cost, a, b, like: ArrayLike, solver, largest_gap: float = TOLERANCE) -> Transport:
-    """Scale to unit masses and costs, solve, certify, scale back."""
+    """Check the problem, scale to unit masses and costs, solve, certify, scale back."""
+    cost, a, b = problem(cost, a, b)
     mass, scale = float(a.sum()), scale_of(cost)
     unit_cost, unit_a, unit_b = cost / scale, a / mass, b / b.sum()
     plan, phi, psi = answer = solver(unit_cost, unit_a, unit_b)
@@ -197,8 +198,7 @@ def emd_from_cost(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transp
     >>> round(emd_from_cost([[0.0, 2.0], [2.0, 1.0]], [1.0, 1.0], [1.0, 1.0]).cost, 12)
     1.0
     """
-    matrix, a, b = problem(cost, a, b)
-    return solve(matrix, a, b, like=cost, solver=network_simplex)
+    return solve(cost, a, b, like=cost, solver=network_simplex)
 
 
 def emd_lp(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transport:
@@ -210,12 +210,7 @@ def emd_lp(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transport:
     >>> round(emd_lp([[0.0, 2.0], [2.0, 1.0]], [1.0, 1.0], [1.0, 1.0]).cost, 12)
     1.0
     """
-    matrix, a, b = problem(cost, a, b)
-    if matrix.size > 10_000:
-        raise InputError(
-            f"emd_lp takes at most 10,000 entries, got {len(a)} x {len(b)}. Use emd_from_cost, exact too."
-        )
-    return solve(matrix, a, b, like=cost, solver=linear_program)
+    return solve(cost, a, b, like=cost, solver=linear_program)
 
 
 def ground_cost(x: ArrayLike, y: ArrayLike, p: float) -> ArrayLike:
@@ -249,5 +244,5 @@ def emd(x: ArrayLike, y: ArrayLike, a: Masses = None, b: Masses = None, *, p: fl
     >>> emd([[0.0, 0.0]], [[3.0, 4.0]]).distance
     5.0
     """
-    cost, a, b = problem(ground_cost(*as_clouds(x, y), p), a, b)
+    cost = ground_cost(*as_clouds(x, y), p)
     return replace(solve(cost, a, b, like=x, solver=network_simplex), p=float(p))
