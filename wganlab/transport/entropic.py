@@ -172,14 +172,6 @@ def sinkhorn(
     return solve(cost, a, b, cost, solver, largest_gap=math.inf)
 
 
-def entropic_value(x, y, a, b, epsilon: float, p: float) -> float:
-    r""":math:`OT_\varepsilon`, a float: the dual value, whose last term, eps (1 - mass), is 0."""
-    cost = ground_cost(x, y, p)
-    scale = scale_of(cost)
-    f, g = entropic_potentials(cost / scale, a, b, epsilon / scale)
-    return float(a @ f + b @ g) * scale
-
-
 def sinkhorn_divergence(
     x: ArrayLike, y: ArrayLike, a: Masses = None, b: Masses = None, *, epsilon: float, p: float = 1
 ) -> float:
@@ -199,6 +191,12 @@ def sinkhorn_divergence(
         raise InputError(f"sinkhorn_divergence is only known to be positive for 1 <= p <= 2, got p = {p}.")
     a, b = as_masses(a, b, len(points), len(others))
     a, b = a / a.sum(), b / b.sum()
-    across = entropic_value(points, others, a, b, epsilon, p)
-    within = [entropic_value(z, z, w, w, epsilon, p) for z, w in ((points, a), (others, b))]
-    return max(0.0, across - sum(within) / 2)
+
+    def value(x, a, y, b) -> float:  # the dual one, whose last term, eps (1 - mass), is 0
+        cost = ground_cost(x, y, p)
+        scale = scale_of(cost)
+        f, g = entropic_potentials(cost / scale, a, b, epsilon / scale)
+        return float(a @ f + b @ g) * scale
+
+    laws = (points, a), (others, b)
+    return max(0.0, value(*laws[0], *laws[1]) - sum(value(*law, *law) for law in laws) / 2)

@@ -31,10 +31,9 @@ class Potential:
         at = z.reshape(points.shape) if torch.is_tensor(z) else torch.as_tensor(points.copy())
         unit = power_of_two_scale(self.x.numpy(), points)
         at, x, phi = at.double() / unit, (self.x / unit).to(at.device), self.phi.to(at.device)
-        with torch.no_grad():  # in blocks: k n numbers at once are too many where both are large
-            blocks = at.split(max(1, BLOCK // len(x)))
-            ways = (torch.cdist(block, x, compute_mode="donot_use_mm_for_euclid_dist") for block in blocks)
-            piece = torch.cat([(phi - unit * way).argmax(dim=1) for way in ways])
+        blocks = at.detach().split(max(1, BLOCK // len(x)))  # k n numbers at once may be too many
+        ways = (torch.cdist(block, x, compute_mode="donot_use_mm_for_euclid_dist") for block in blocks)
+        piece = torch.cat([(phi - unit * way).argmax(dim=1) for way in ways])
         values = phi[piece] - unit * (at - x[piece]).norm(dim=1)
         if not torch.isfinite(values).all():
             raise InputError("The potential overflows float64 there. Scale the points down.")
