@@ -20,7 +20,7 @@ from .networks import GroupSort
 
 __all__ = ["clip_bound", "gradient_norms", "layer_gradients", "lower_bound", "upper_bound"]
 
-# Maps that are 1-Lipschitz for the Euclidean norm, whatever their size.
+# Maps that are 1-Lipschitz for the Euclidean norm, whatever their size; of two, ``norm_of`` reads a number.
 ONE_LIPSCHITZ = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Softplus, GroupSort)
 ONE_LIPSCHITZ += (nn.Flatten, nn.Unflatten, nn.Identity)
 WITH_WEIGHTS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # the layers of Figure 1(b), not normalisations
