@@ -1,5 +1,7 @@
 """The border between a reader's arrays (numpy, torch or lists) and float64 computation."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -13,14 +15,13 @@ def as_float64(values: ArrayLike, name: str, ndim: int | None, *, finite: bool =
     ``ndim=None`` takes any shape, ``finite=False`` NaN and infinity.
     """
     try:
-        if torch.is_tensor(values):  # first in its own precision, so that complex numbers are seen
-            values = values.detach().cpu()
-            values = values.numpy() if values.is_complex() else values.double().numpy()
-        if np.iscomplexobj(values) or np.ma.is_masked(values):
-            raise TypeError("it is complex" if np.iscomplexobj(values) else "it has masked entries")
+        if torch.is_tensor(values):  # complex numbers stay what they are, so that they are seen
+            values = values.detach().cpu().to(values.dtype if values.is_complex() else torch.float64)
+        if np.ma.is_masked(values):
+            raise TypeError("it has masked entries")
         array = np.asarray(values)
-        if array.dtype.kind not in "biufO":  # text and dates would be read as numbers
-            raise TypeError(f"it holds {array.dtype}")
+        if array.dtype.kind not in "biufO":  # complex numbers; text and dates would be read as numbers
+            raise TypeError(f"it is {array.dtype.name}")
         array = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:  # ragged, sparse, 10**400
         raise InputError(f"'{name}' must be an array of real numbers: {error}.") from None
@@ -33,9 +34,20 @@ def as_float64(values: ArrayLike, name: str, ndim: int | None, *, finite: bool =
     return array
 
 
+def as_rows(values: ArrayLike, name: str) -> np.ndarray:
+    """``values`` (n, ...) as n flat rows (n, d); numbers are one row."""
+    array = as_float64(values, name, None)
+    return array.reshape(len(array) if array.ndim else 1, -1)
+
+
 def as_number(value: ArrayLike, name: str) -> float:
     """``value`` as a float; raises ``InputError`` unless it is one finite real number."""
     return float(as_float64(value, name, 0))
+
+
+def as_numbers(**values: ArrayLike) -> list[float]:
+    """Each of the named values ``as_number``."""
+    return [as_number(value, name) for name, value in values.items()]
 
 
 def total(array: np.ndarray, axis: int | None = None) -> np.ndarray:
@@ -53,6 +65,12 @@ def dtype_tolerance(values: ArrayLike) -> float:
     if isinstance(dtype, torch.dtype) and dtype.is_floating_point:
         return 4 * torch.finfo(dtype).eps
     return 4 * float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
+
+
+def power_of_two_scale(*points: np.ndarray) -> float:
+    """A power of 2 near the largest coordinate: dividing by it loses no digit."""
+    exponent = math.frexp(max(np.abs(x).max(initial=0.0) for x in points))[1]
+    return math.ldexp(1.0, min(max(exponent, -1022), 1023))
 
 
 def check_overflow(message: str, *results: ArrayLike) -> None:

@@ -1,31 +1,32 @@
 """Integrals over an interval, which may be infinite, that say when they are not known."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from scipy.integrate import quad_vec
+from scipy.optimize import bisect
 
 from ._arrays import as_float64
 from .errors import InputError, SolverError
 
 LARGEST = 1e15  # above, an adaptive rule cannot tell a large integral from an infinite one
 TOLERANCE = 1e-9  # relative to the largest component, or to 1 if that is larger
+Function = Callable[[float], float]
 Interval = tuple[float, float]
 
 
 def interval(support: Interval) -> Interval:
     """``support`` as floats (low, high); raises ``InputError`` unless low < high."""
-    try:
-        ends = as_float64(support, "support", 1, finite=False).tolist()
-    except InputError as error:
-        raise InputError(f"'support' must be an interval (low, high), got {support}: {error}") from None
-    if len(ends) != 2 or not ends[0] < ends[1]:
-        raise InputError(f"'support' must be an interval (low, high) with low < high, got {support}.")
-    return ends[0], ends[1]
+    with suppress(ValueError):  # no vector of numbers, or not of two
+        low, high = as_float64(support, "support", 1, finite=False).tolist()
+        if low < high:
+            return low, high
+    raise InputError(f"'support' must be an interval (low, high) with low < high, got {support}.")
 
 
-def value_at(function: Callable[[float], float], name: str, x: float, what: str = "") -> float:
+def value_at(function: Function, name: str, x: float, what: str = "") -> float:
     """function(x) as a float, finite unless ``what`` says what it is; ``InputError`` if it is none."""
     try:
         value = function(x)
@@ -38,28 +39,19 @@ def value_at(function: Callable[[float], float], name: str, x: float, what: str 
         ) from error
 
 
-def sign_changes(function: Callable[[float], float], low: float, high: float) -> list[float]:
+def sign_changes(function: Function, low: float, high: float) -> list[float]:
     """Where a function changes its sign between 400 places, by bisection: there its modulus has a kink.
 
-    >>> sign_changes(lambda x: x - 2, 0.0, math.inf)
+    >>> [round(place, 14) for place in sign_changes(lambda x: x - 2, 0.0, math.inf)]
     [2.0]
     """
     ends = (min(max(end, -LARGEST), LARGEST) for end in (low, high))
     grid = [x for x in np.sinh(np.linspace(*map(math.asinh, ends), 401)).tolist() if low < x < high]
-    signs = [np.sign(function(x)) for x in grid]
-    found = []
-    for k in range(len(grid) - 1):
-        if signs[k] * signs[k + 1] < 0:
-            left, right = grid[k], grid[k + 1]
-            while left < (middle := (left + right) / 2) < right:
-                left, right = (middle, right) if np.sign(function(middle)) == signs[k] else (left, middle)
-            found.append(right)
-    return found
+    changes = np.flatnonzero(np.diff([function(x) > 0 for x in grid]))
+    return [bisect(function, grid[k], grid[k + 1], xtol=1e-300, rtol=1e-15, maxiter=3000) for k in changes]
 
 
-def integral(
-    function: Callable[[float], np.ndarray], low: float, high: float, *, points: Iterable[float] = ()
-) -> np.ndarray:
+def integral(function: Callable, low: float, high: float, *, points: Sequence[float] = ()) -> np.ndarray:
     r""":math:`\int_{low}^{high} g(x)\,dx` of a function g with values (k,), by adaptive Gauss-Kronrod.
 
     The ends may be infinite. A thin peak far from 0 may be missed: integrate along with g something
@@ -74,16 +66,17 @@ def integral(
     places = [sign * k * 10.0**n for sign in (-1, 1) for n in range(-3, 5) for k in (1, 2, 5)]
     if math.isfinite(low) and math.isfinite(high):
         places = np.linspace(low, high, 33).tolist()
-    beyond = any(abs(point) > LARGEST for point in points)
-    inside = sorted({place for place in (*places, *(() if beyond else points)) if low < place < high})
+    near = np.clip(points, -LARGEST, LARGEST).tolist()  # the others are refused below
+    inside = sorted({place for place in (*places, *near) if low < place < high})
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite integral, checked below
         values, error = quad_vec(
             function, low, high, epsabs=1e-11, epsrel=1e-11, norm="max", limit=2000, points=inside
         )
         far = [math.copysign(1e30, end) for end in (low, high) if math.isinf(end)]
         tail = max((np.abs(x * function(x)).max() for x in far), default=0.0)
-    largest = math.inf if beyond else np.abs(values).max()
-    if not (error <= TOLERANCE * max(1.0, largest) and largest <= LARGEST and tail <= TOLERANCE):
+    largest, farthest = np.abs(values).max(), max(map(abs, points), default=0.0)
+    known = error <= TOLERANCE * max(1.0, largest) and tail <= TOLERANCE
+    if not (known and largest <= LARGEST and farthest <= LARGEST):
         raise SolverError(
             f"An integral over ({low:g}, {high:g}) is not known to {TOLERANCE:.0e}: it is infinite, or it "
             f"has peaks or tails that a narrower support would resolve."

@@ -48,10 +48,7 @@ class FunnelPair:
 
     def __post_init__(self):
         if self.dim < 1 or self.funnels < 1 or self.seed < 0:
-            raise InputError(
-                f"FunnelPair needs dim >= 1, funnels >= 1 and seed >= 0, got {self.dim}, {self.funnels} "
-                f"and {self.seed}."
-            )
+            raise InputError(f"FunnelPair needs dim >= 1, funnels >= 1 and seed >= 0, got {self}.")
 
     @cached_property
     def tips(self) -> tuple[Tensor, Tensor]:

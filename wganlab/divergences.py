@@ -7,7 +7,6 @@ part in 1e9; those of float32 or shorter up to their rounding, which is divided 
 """
 
 import math
-from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
@@ -15,15 +14,14 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlog1py, xlogy
 
-from ._arrays import as_float64, as_number, check_overflow, dtype_tolerance, like_input, total
-from ._quadrature import Interval, integral, interval, sign_changes, value_at
+from ._arrays import as_float64, as_numbers, check_overflow, dtype_tolerance, like_input, total
+from ._quadrature import Function, Interval, integral, interval, sign_changes, value_at
 from .errors import InputError
 
 __all__ = ["js", "js_distance", "kl", "kl_normal", "tv"]
 __all__ += ["js_density", "kl_density", "tv_density"]
 __all__ += ["gan_value", "optimal_discriminator"]
 
-LogDensity = Callable[[float], float]
 Base = float | None  # of logarithms; None means e, so nats
 
 
@@ -33,9 +31,8 @@ def as_weights(weights: ArrayLike, name: str) -> np.ndarray:
     The total is 1 to 1e-9; of float32 and shorter numbers to their rounding, which is divided out.
     """
     w = as_float64(weights, name, 1)
-    if (w < 0).any():
-        bad = int(np.argmax(w < 0))
-        raise InputError(f"'{name}' must be non-negative, but entry {bad} is {w[bad]}.")
+    if w.min() < 0:
+        raise InputError(f"'{name}' must be non-negative, but entry {w.argmin()} is {w.min()}.")
     off = abs(total(w) - 1)
     if off > max(1e-9, dtype_tolerance(weights)):
         raise InputError(
@@ -137,8 +134,7 @@ def kl_normal(mean_p: float, std_p: float, mean_q: float, std_q: float, *, base:
     >>> round(kl_normal(0, 1, 0, 2), 6), round(kl_normal(0, 2, 0, 1), 6)
     (0.318147, 0.806853)
     """
-    numbers = {"mean_p": mean_p, "std_p": std_p, "mean_q": mean_q, "std_q": std_q}
-    m_p, s_p, m_q, s_q = (as_number(value, name) for name, value in numbers.items())
+    m_p, s_p, m_q, s_q = as_numbers(mean_p=mean_p, std_p=std_p, mean_q=mean_q, std_q=std_q)
     if not (s_p > 0 and s_q > 0):
         raise InputError(f"Standard deviations must be positive, got {s_p} for p and {s_q} for q.")
     ratio, shift = s_p / s_q, (m_p - m_q) / s_q
@@ -155,47 +151,38 @@ def density(log: float) -> float:
     return math.exp(min(log, 700.0))
 
 
-def integrate(
-    log_p: LogDensity, log_q: LogDensity, support: Interval, term, *, kinks: bool = False
-) -> tuple[float, float, float]:
-    """q's mass, p's mass where q is 0, and the integral of ``term(log_p, log_q)``, with ``kinks`` at p = q.
+def integrate(log_p, log_q, support: Interval, term, *, whole=True, kinks=False) -> tuple[float, float]:
+    """p's mass where q is 0, and the integral of ``term(log_p, log_q)``, with ``kinks`` at p = q.
 
-    Raises ``InputError`` unless p has the mass 1 and q no more than that.
+    Raises ``InputError`` unless p has the mass 1 and q, too, or less where it need not be ``whole``.
     """
     low, high = interval(support)
-    named = (log_p, "log_p"), (log_q, "log_q")
+
+    def log_at(log: Function, name: str, x: float) -> float:
+        value = value_at(log, name, x, "the log of a density")
+        if math.isnan(value) or (value == math.inf and x not in (low, high)):
+            raise InputError(f"'{name}' must be finite or -inf, but at {x:g} it is {value}.")
+        return value
 
     def at(x: float) -> np.ndarray:
-        logs = [value_at(log, name, x, "the log of a density") for log, name in named]
-        if math.inf in logs and x in (low, high):  # a pole at the end of the support is one point
+        logs = log_at(log_p, "log_p", x), log_at(log_q, "log_q", x)
+        if math.inf in logs:  # a pole at the end of the support is one point
             return np.zeros(4)
-        for name, value in zip(("log_p", "log_q"), logs, strict=True):
-            if math.isnan(value) or value == math.inf:
-                raise InputError(f"'{name}' must be finite or -inf, but at {x:g} it is {value}.")
         p, q = map(density, logs)
         return np.array([p, q, p if logs[1] == -math.inf else 0.0, term(*logs)])
 
-    def rise(x: float) -> float:
-        p, q, *_ = at(x)
-        return p - q
-
-    points = sign_changes(rise, low, high) if kinks else ()
+    points = sign_changes(lambda x: np.subtract(*at(x)[:2]), low, high) if kinks else ()
     mass_p, mass_q, missed, value = integral(at, low, high, points=points).tolist()
-    check_mass("log_p", mass_p, support)
-    check_mass("log_q", max(mass_q, 1.0), support)
-    return mass_q, missed, value
+    for name, mass in (("log_p", mass_p), ("log_q", mass_q if whole else max(mass_q, 1.0))):
+        if abs(mass - 1) > 1e-8:
+            raise InputError(
+                f"exp({name}) must integrate to 1 over the support {support}, but gives {mass:.9g}. "
+                f"Normalise it, widen the support, or narrow it if the density is a thin peak."
+            )
+    return missed, value
 
 
-def check_mass(name: str, mass: float, support: Interval) -> None:
-    """Raise ``InputError`` unless a density has the mass 1 on the support, to 1e-8."""
-    if abs(mass - 1) > 1e-8:
-        raise InputError(
-            f"exp({name}) must integrate to 1 over the support {support}, but gives {mass:.9g}. "
-            f"Normalise it, widen the support, or narrow it if the density is a thin peak."
-        )
-
-
-def kl_density(log_p: LogDensity, log_q: LogDensity, support: Interval, *, base: Base = None) -> float:
+def kl_density(log_p: Function, log_q: Function, support: Interval, *, base: Base = None) -> float:
     r""":math:`\int p\,(\ln p - \ln q)\,dx` by adaptive quadrature; infinite where q misses mass of p.
 
     ``log_p`` and ``log_q`` map a float to the log of a density, ``-inf`` where that is 0. The support
@@ -212,11 +199,11 @@ def kl_density(log_p: LogDensity, log_q: LogDensity, support: Interval, *, base:
     def term(p: float, q: float) -> float:
         return 0.0 if -math.inf in (p, q) else density(p) * (p - q)
 
-    _, missed, nats = integrate(log_p, log_q, support, term)
+    missed, nats = integrate(log_p, log_q, support, term, whole=False)
     return in_base(math.inf if missed > 1e-9 else max(0.0, nats), base)
 
 
-def js_density(log_p: LogDensity, log_q: LogDensity, support: Interval, *, base: Base = None) -> float:
+def js_density(log_p: Function, log_q: Function, support: Interval, *, base: Base = None) -> float:
     r""":math:`\tfrac12\int p\ln\frac{2p}{p+q} + q\ln\frac{2q}{p+q}\,dx` by adaptive quadrature.
 
     Arguments and errors as in ``kl_density``; the support must hold the mass of both.
@@ -229,12 +216,11 @@ def js_density(log_p: LogDensity, log_q: LogDensity, support: Interval, *, base:
     def part(p: float, q: float) -> float:
         return density(p) * (math.log(2) - np.logaddexp(0.0, q - p)) if p > -math.inf else 0.0
 
-    mass_q, _, nats = integrate(log_p, log_q, support, lambda p, q: (part(p, q) + part(q, p)) / 2)
-    check_mass("log_q", mass_q, support)
+    _, nats = integrate(log_p, log_q, support, lambda p, q: (part(p, q) + part(q, p)) / 2)
     return in_base(min(max(0.0, nats), math.log(2)), base)
 
 
-def tv_density(log_p: LogDensity, log_q: LogDensity, support: Interval) -> float:
+def tv_density(log_p: Function, log_q: Function, support: Interval) -> float:
     r""":math:`\tfrac12\int|p - q|\,dx` by adaptive quadrature, between 0 and 1.
 
     Arguments and errors as in ``js_density``.
@@ -243,10 +229,7 @@ def tv_density(log_p: LogDensity, log_q: LogDensity, support: Interval) -> float
     >>> round(tv_density(norm(0, 1).logpdf, norm(1, 1).logpdf, (-math.inf, math.inf)), 9)
     0.382924923
     """
-    mass_q, _, distance = integrate(
-        log_p, log_q, support, lambda p, q: abs(density(p) - density(q)) / 2, kinks=True
-    )
-    check_mass("log_q", mass_q, support)
+    _, distance = integrate(log_p, log_q, support, lambda p, q: abs(density(p) - density(q)) / 2, kinks=True)
     return min(max(0.0, distance), 1.0)
 
 
@@ -274,8 +257,7 @@ def optimal_discriminator(
         raise InputError(f"p and q must be values at the same points, got shapes {real.shape}, {fake.shape}.")
     if (real < 0).any() or (fake < 0).any():
         raise InputError(f"p and q must be non-negative, but hold {min(real.min(), fake.min())}.")
-    labels = (real_label, "real_label"), (fake_label, "fake_label")
-    real_label, fake_label = (as_number(label, name) for label, name in labels)
+    real_label, fake_label = as_numbers(real_label=real_label, fake_label=fake_label)
     if not (0 <= real_label <= 1 and 0 <= fake_label <= 1):
         raise InputError(f"Labels must lie in [0, 1], got {real_label} for real and {fake_label} for fake.")
     largest = np.maximum(real, fake)
@@ -309,8 +291,7 @@ def gan_value(D: ArrayLike, p: ArrayLike, q: ArrayLike) -> float:
             f"D must hold probabilities, but ranges from {answers.min():g} to {answers.max():g}. "
             f"Pass scores through a sigmoid first."
         )
-    best = (p / np.maximum(p, q)) / (p / np.maximum(p, q) + q / np.maximum(p, q))
-    best = as_float64(rounded_as(D, best), "D", 1)
+    best = as_float64(rounded_as(D, optimal_discriminator(p, q)), "D", 1)
     with np.errstate(divide="ignore"):  # ln 0 is -inf
         given = xlogy(p, answers) + xlog1py(q, -answers)
     return float(np.where(answers == best, rel_entr(p, p + q) + rel_entr(q, p + q), given).sum())

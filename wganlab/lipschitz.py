@@ -7,11 +7,11 @@ compute, so it is enclosed: ``lower_bound(critic, x)`` <= ``||f||_L`` <= ``upper
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from numbers import Integral
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from ._arrays import as_number
 from .constraints import refuse_batchnorm
@@ -20,8 +20,10 @@ from .networks import GroupSort
 
 __all__ = ["clip_bound", "gradient_norms", "layer_gradients", "lower_bound", "upper_bound"]
 
-# Maps that are 1-Lipschitz for the Euclidean norm, whatever their size.
-ONE_LIPSCHITZ = (nn.ReLU, nn.Tanh, nn.Flatten, nn.Unflatten, nn.Identity, nn.Softplus, GroupSort)
+# Maps that are 1-Lipschitz for the Euclidean norm, whatever their size; of two, ``norm_of`` reads a number.
+ONE_LIPSCHITZ = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Softplus, GroupSort)
+ONE_LIPSCHITZ += (nn.Flatten, nn.Unflatten, nn.Identity)
+WITH_WEIGHTS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)  # the layers of Figure 1(b), not normalisations
 
 
 def gradient_norms(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -41,44 +43,21 @@ def scores_and_norms(caller: str, critic: Callable[[Tensor], Tensor], x: Tensor)
     """f(x_i) and the norm of its gradient for each row; raises as ``gradient_norms`` does."""
     check_rows(caller, "x", x)
     refuse_batchnorm(critic, caller)
+    check_weights(caller, critic)
     x = x.detach().requires_grad_()
-    with torch.enable_grad():
-        f = scores(caller, critic, x)
-        (gradient,) = derivatives(caller, f.sum(), [x])
+    f, (gradient,) = derivatives(caller, critic, x, torch.sum, [x])
     return f.detach(), length(gradient.flatten(1))
 
 
 def check_rows(caller: str, name: str, x: Tensor) -> None:
     """Raise ``InputError`` unless x is a tensor (m, ...) of finite floats."""
-    found = type(x).__name__
-    if torch.is_tensor(x):
-        finite = "" if x.isfinite().all() else ", not all of them finite"
-        found = f"shape {tuple(x.shape)} of {x.dtype}{finite}"
-        if x.ndim > 1 and x.numel() and x.is_floating_point() and not finite:
-            return
-    raise InputError(
-        f"{caller} needs '{name}' as a tensor (m, ...) of finite floats, got {found}. "
-        f"Points on the line are (m, 1)."
-    )
-
-
-def scores(caller: str, critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """critic(x); raises ``InputError`` unless it is one finite score a row, of finite weights."""
-    check_weights(caller, critic)
-    try:
-        f = critic(x)
-    except (TypeError, IndexError, RuntimeError) as error:
+    floats = torch.is_tensor(x) and x.ndim > 1 and x.numel() > 0 and x.is_floating_point()
+    if not (floats and x.isfinite().all()):
+        found = f"shape {tuple(x.shape)} of {x.dtype}" if torch.is_tensor(x) else type(x).__name__
         raise InputError(
-            f"{caller} needs a critic that scores rows of shape {tuple(x.shape[1:])} and {x.dtype}, but this "
-            f"one fails: {error}"
-        ) from error
-    if not torch.is_tensor(f) or f.shape != x.shape[:1]:
-        raise InputError(
-            f"{caller} needs one score a row, shape ({len(x)},), but this critic gave "
-            f"{tuple(f.shape) if torch.is_tensor(f) else type(f).__name__}. End it with nn.Flatten(0)."
+            f"{caller} needs '{name}' as a tensor (m, ...) of finite floats, got {found}"
+            f"{' with NaN or infinity' if floats else ''}. Points on the line are (m, 1)."
         )
-    check_finite(caller, f)
-    return f
 
 
 def check_weights(caller: str, critic: Callable) -> None:
@@ -88,24 +67,29 @@ def check_weights(caller: str, critic: Callable) -> None:
             raise InputError(f"{caller} needs a critic of finite weights, but '{name}' has NaN or infinity.")
 
 
-def check_finite(caller: str, *found: Tensor) -> None:
-    """Raise ``InputError`` unless all entries are finite."""
-    if not all(tensor.isfinite().all() for tensor in found):
-        raise InputError(
-            f"{caller} needs a critic whose scores and slopes are finite. Scale its weights down."
-        )
+def derivatives(caller: str, critic, x: Tensor, loss: Callable, of: list[Tensor]) -> tuple[Tensor, tuple]:
+    """The scores of the rows x, and the gradients of their loss by ``of``, which the critic may fill.
 
-
-def derivatives(caller: str, f: Tensor, of: list[Tensor]) -> tuple[Tensor, ...]:
-    """The finite gradients of the number f; raises ``InputError`` if it does not depend on them."""
+    Raises ``InputError`` unless there is one finite score a row that autograd can follow.
+    """
     try:
-        found = torch.autograd.grad(f, of)
-    except RuntimeError as error:
+        with torch.enable_grad():
+            f = critic(x)
+            gave = tuple(f.shape) if torch.is_tensor(f) else type(f).__name__
+            if gave != (len(x),):
+                raise InputError(
+                    f"{caller} needs one score a row, shape ({len(x)},), but this critic gave {gave}. "
+                    f"End it with nn.Flatten(0)."
+                )
+            found = torch.autograd.grad(loss(f), of)
+    except (TypeError, IndexError, RuntimeError) as error:
         raise InputError(
-            f"{caller} needs scores that autograd can follow back to the rows, so without detach(): {error}"
+            f"{caller} needs a critic that scores rows of shape {tuple(x.shape[1:])} and {x.dtype}, so that "
+            f"autograd can follow back to them, without detach(), but this one fails: {error}"
         ) from error
-    check_finite(caller, *found)
-    return found
+    if not all(tensor.isfinite().all() for tensor in (f, *found)):
+        raise InputError(f"{caller} needs finite scores and slopes. Scale the critic's weights down.")
+    return f, found
 
 
 def length(rows: Tensor) -> Tensor:
@@ -174,44 +158,34 @@ def product(name: str, factors: Iterable[float]) -> float:
     >>> product("It", [1e-200, 1e-200, 1e300, 1e100])
     1.0
     """
-    mantissa, exponent = 1.0, 0
-    try:
-        for factor in factors:
-            part, power = math.frexp(factor)
-            mantissa, shift = math.frexp(mantissa * part)
-            exponent += power + shift
-        found = math.ldexp(mantissa, exponent)
-    except OverflowError:
-        found = math.inf
-    if not found < math.inf or (mantissa > 0 and found < sys.float_info.min):
-        raise InputError(f"{name} leaves float64. Scale the weights towards 1.")
+    with localcontext(Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[]):  # 28 digits, and no exponent is too large
+        exact = math.prod(map(Decimal, factors), start=Decimal(1))
+        found = float(exact)
+        if not found < math.inf or (exact > 0 and found < sys.float_info.min):
+            raise InputError(f"{name} leaves float64. Scale the weights towards 1.")
     return found
 
 
-def layers(player: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The chain of a player's layers with their names, nested ``nn.Sequential`` opened.
+def layers(player: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
+    """The chain of a player's layers with their names after ``name``, nested ``nn.Sequential`` opened.
 
     >>> [name for name, _ in layers(nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.ReLU())))]
     ['0', '1.0']
     """
     if not isinstance(player, nn.Sequential):
-        return [("", player)]
-    return [
-        (f"{name}.{inner}".rstrip("."), layer)
-        for name, child in player._modules.items()  # named_children leaves out a layer's second place
-        for inner, layer in layers(child)
-    ]
+        return [(name.removesuffix("."), player)]
+    children = player._modules.items()  # named_children leaves out a layer's second place
+    return [pair for inner, child in children for pair in layers(child, f"{name}{inner}.")]
 
 
 def norm_of(name: str, layer: nn.Module) -> float:
     """A bound of one layer's Lipschitz constant; for a linear layer its spectral norm itself."""
     if isinstance(layer, nn.Linear):
         return torch.linalg.matrix_norm(layer.weight.detach().double(), 2).item()
-    if isinstance(layer, nn.LeakyReLU) and abs(layer.negative_slope) <= 1:
-        return 1.0
     if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros" and layer.groups == 1:
         return convolution_norm(layer)
-    if isinstance(layer, ONE_LIPSCHITZ) and getattr(layer, "threshold", 20) >= 20:
+    flat = abs(getattr(layer, "negative_slope", 0)) <= 1 and getattr(layer, "threshold", 20) >= 20
+    if isinstance(layer, ONE_LIPSCHITZ) and flat:
         return 1.0
     raise InputError(
         f"upper_bound knows linear and convolution layers, ReLU, leaky ReLU, tanh, softplus, GroupSort and "
@@ -270,38 +244,22 @@ def layer_gradients(critic: nn.Sequential, x: Tensor, x_fake: Tensor) -> Tensor:
     for name, rows in (("x", x), ("x_fake", x_fake)):
         check_rows("layer_gradients", name, rows)
     if x.shape[1:] != x_fake.shape[1:]:
-        raise InputError(
-            f"layer_gradients needs rows of one shape, got {tuple(x.shape[1:])} and "
-            f"{tuple(x_fake.shape[1:])}."
-        )
+        raise InputError(f"layer_gradients needs rows of one shape, got {x.shape[1:]}, {x_fake.shape[1:]}.")
+    if not any(isinstance(layer, WITH_WEIGHTS) for _, layer in layers(critic)):
+        raise InputError("layer_gradients needs an nn.Sequential of layers with weights, and found none.")
+    check_weights("layer_gradients", critic)
     outputs = []
 
     def chain(a: Tensor) -> Tensor:
         for _, layer in layers(critic):
-            a = call_in_double(layer, a)
-            if has_weights(layer):
+            tensors = {name: tensor.double() for name, tensor in layer.state_dict(keep_vars=True).items()}
+            a = torch.func.functional_call(layer, tensors, (a,))  # which leaves the layer as it is
+            if isinstance(layer, WITH_WEIGHTS):
                 outputs.append(a)
         return a
 
-    check_weights("layer_gradients", critic)
-    whole = chain if isinstance(critic, nn.Module) else critic  # which is refused
-    a = scores("layer_gradients", whole, torch.cat([x, x_fake]).double())
-    if not outputs:
-        raise InputError(
-            "layer_gradients needs an nn.Sequential with layers that have weights, and found none."
-        )
-    loss = a[len(x) :].mean() - a[: len(x)].mean()
-    found = derivatives("layer_gradients", loss, outputs)
+    def loss(f: Tensor) -> Tensor:
+        return f[len(x) :].mean() - f[: len(x)].mean()
+
+    _, found = derivatives("layer_gradients", chain, torch.cat([x, x_fake]).double(), loss, outputs)
     return torch.cat([length(gradient.reshape(1, -1)) for gradient in found])
-
-
-def has_weights(layer: nn.Module) -> bool:
-    """Whether it is a layer of Figure 1(b): a linear or convolution layer, not a normalisation."""
-    return isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))
-
-
-def call_in_double(layer: nn.Module, a: Tensor) -> Tensor:
-    """``layer(a)`` with its weights as float64, the layer itself left as it is."""
-    tensors = {name: tensor.double() for name, tensor in layer.state_dict(keep_vars=True).items()}
-    with parametrize.cached():
-        return torch.func.functional_call(layer, tensors, (a,))

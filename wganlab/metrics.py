@@ -13,9 +13,9 @@ from scipy.special import rel_entr
 from torch import Tensor, nn
 
 from . import data
-from ._arrays import as_float64, as_number, check_overflow, total
+from ._arrays import as_float64, as_number, as_rows, check_overflow, power_of_two_scale, total
 from .errors import InputError
-from .transport.exact import emd, power_of_two_scale
+from .transport.exact import emd
 from .transport.normals import w2_parts
 
 __all__ = ["Coverage", "ExactW1", "exact_w1", "mode_coverage"]
@@ -154,11 +154,13 @@ def principal_frechet(
     reals = np.concatenate([x[:1000] for x in rows[:2]])
     centre = reals.mean(0)
     axes = principal_axes(reals - centre, components)
-    p, q, fakes = ((x - centre) @ axes for x in rows)
-    moments = [(x.mean(0), np.atleast_2d(np.cov(x, rowvar=False))) for x in (p, q, fakes)]
-    return PrincipalFrechet(
-        frechet_distance(*moments[0], *moments[2]), frechet_distance(*moments[0], *moments[1])
-    )
+    p, q, fakes = (moments((x - centre) @ axes) for x in rows)
+    return PrincipalFrechet(frechet_distance(*p, *fakes), frechet_distance(*p, *q))
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,) and covariance (d, d) of rows (n, d)."""
+    return x.mean(0), np.cov(x, rowvar=False)
 
 
 def principal_axes(x: np.ndarray, k: int) -> np.ndarray:
@@ -224,8 +226,7 @@ def mmd(
     rows = [as_float64(x, "x", 2), as_float64(y, "y", 2)]
     if rows[0].shape[1] != rows[1].shape[1] or min(map(len, rows)) < 2:
         raise InputError(
-            f"mmd needs two or more rows of one length in each sample, got {rows[0].shape} and "
-            f"{rows[1].shape}."
+            f"mmd needs two or more rows of one length in each sample, got {rows[0].shape}, {rows[1].shape}."
         )
     with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
         found = -2 * kernel_values(kernel, *rows).mean()
@@ -267,26 +268,23 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
     >>> precision_recall([[0.0], [1.0], [4.0]], [[0.5], [9.0], [9.5]], k=1)
     PrecisionRecall(precision=0.3333333333333333, recall=1.0)
     """
-    samples = [as_float64(real, "real", None), as_float64(fake, "fake", None)]
-    samples = [sample.reshape(sample.shape[0] if sample.ndim else 1, -1) for sample in samples]
-    in_range = isinstance(k, Integral) and 1 <= k < min(map(len, samples))
-    if samples[0].shape[1] != samples[1].shape[1] or not in_range:
+    real, fake = as_rows(real, "real"), as_rows(fake, "fake")
+    in_range = isinstance(k, Integral) and 1 <= k < min(len(real), len(fake))
+    if real.shape[1] != fake.shape[1] or not in_range:
         raise InputError(
             f"precision_recall needs rows of one length and 1 <= k < n in each sample, got "
-            f"{samples[0].shape}, {samples[1].shape} and k = {k}."
+            f"{real.shape}, {fake.shape} and k = {k}."
         )
-    real, fake, _ = scaled(*samples)
+    real, fake, _ = scaled(real, fake)
     return PrecisionRecall(inside(fake, real, k), inside(real, fake, k))
 
 
 def inside(x: np.ndarray, sample: np.ndarray, k: int) -> float:
     """The share of rows x in the union of the balls of ``sample``."""
-    radius, hit = np.empty(len(sample)), np.zeros(len(x), bool)
-    for start in range(0, len(sample), 1000):
-        block = slice(start, start + 1000)
-        # The nearest of all is the point itself.
-        radius[block] = np.partition(cdist(sample[block], sample), k, axis=1)[:, k]
-        hit |= (cdist(sample[block], x) <= radius[block, None]).any(0)
+    hit = np.zeros(len(x), bool)
+    for block in np.array_split(sample, -(-len(sample) // 1000)):
+        radius = np.partition(cdist(block, sample), k, axis=1)[:, k]  # the nearest of all is the point itself
+        hit |= (cdist(block, x) <= radius[:, None]).any(0)
     return float(hit.mean())
 
 
@@ -320,12 +318,12 @@ def digit_score(real: Tensor, fake: Tensor) -> float:
     ``InputError`` for other shapes or fewer than 128 pictures, from which a 64 x 64 covariance
     cannot be estimated.
     """
-    moments = []
+    found = []
     for name, x in (("real", real), ("fake", fake)):
         if x.ndim != 4 or x.shape[1:] != (1, 28, 28) or len(x) < 128:
             raise InputError(
                 f"digit_score needs '{name}' of shape (n, 1, 28, 28) with n >= 128, got {tuple(x.shape)}."
             )
         features = trained_digit_classifier()[:-1](x.detach().cpu().float()).double().numpy()
-        moments += [features.mean(0), np.cov(features, rowvar=False)]
-    return frechet_distance(*moments)
+        found += moments(features)
+    return frechet_distance(*found)

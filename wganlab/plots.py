@@ -57,9 +57,7 @@ def pictures(images: ArrayLike, ax: Axes | None = None, *, columns: int = 8) -> 
     ax = ax or plt.gca()
     x = array(images)
     if x.ndim != 4 or x.shape[1] != 1 or columns < 1 or len(x) % columns:
-        raise InputError(
-            f"pictures needs grey images (n, 1, h, w) with n a multiple of {columns}, got {x.shape}."
-        )
+        raise InputError(f"Draw grey images (n, 1, h, w) with n a multiple of {columns}, got {x.shape}.")
     n, _, h, w = x.shape
     sheet = x.reshape(n // columns, columns, h, w).swapaxes(1, 2).reshape(n // columns * h, columns * w)
     ax.imshow(sheet, cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")

@@ -72,10 +72,8 @@ def plain(array) -> str | list:
 def encoded(name: str, data: Mapping) -> str:
     """``data`` as JSON in base64, arrays as ``plain``. Raises ``InputError`` for other data than it draws."""
     if set(data) != set(FIGURES[name]):
-        wanted = ", ".join(FIGURES[name]) or "nothing"
-        raise InputError(
-            f"The figure {name!r} draws the data: {wanted}. Got: {', '.join(data) or 'nothing'}."
-        )
+        wanted, got = (", ".join(names) or "nothing" for names in (FIGURES[name], data))
+        raise InputError(f"The figure {name!r} draws the data: {wanted}. Got: {got}.")
     try:
         text = json.dumps(dict(data), allow_nan=False, sort_keys=True, default=plain)
     except (TypeError, ValueError, AttributeError) as error:

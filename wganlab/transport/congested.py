@@ -11,21 +11,19 @@ interpolates.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csc_array, csr_array, dia_array, diags_array, eye_array, kron, vstack
+from scipy.sparse import csc_array, csr_array, diags_array, eye_array, kron, vstack
 from scipy.sparse.linalg import splu
 from scipy.special import logsumexp
 
-from .._arrays import as_float64, as_number, check_overflow, total
-from .._quadrature import Interval, integral, interval, sign_changes, value_at
+from .._arrays import as_float64, as_number, as_numbers, check_overflow, power_of_two_scale, total
+from .._quadrature import Function, Interval, integral, interval, sign_changes, value_at
 from ..errors import InputError, SolverError
 
-Function = Callable[[float], float]
 NODES = cache(np.polynomial.legendre.leggauss)  # at about 0.3 seconds for 1000
 
 
@@ -133,15 +131,13 @@ def interpolate_density(
     1.0
     """
     places, p, q = as_float64(x, "x", 2), as_float64(means_p, "means_p", 2), as_float64(means_q, "means_q", 2)
-    std_p, std_q = as_number(std_p, "std_p"), as_number(std_q, "std_q")
+    std_p, std_q = as_numbers(std_p=std_p, std_q=std_q)
     if not (places.shape[1] == p.shape[1] == q.shape[1] and min(std_p, std_q) > 0):
         raise InputError(
             f"interpolate_density needs places and means of one dimension and widths > 0, got "
             f"{places.shape}, {p.shape}, {q.shape}, {std_p} and {std_q}."
         )
-    unit = math.ldexp(
-        1.0, math.frexp(max(std_p, std_q))[1] - 1
-    )  # so that no square of a width leaves float64
+    unit = power_of_two_scale(np.array([std_p, std_q]))  # so that no square of a width leaves float64
     std_p, std_q = std_p / unit, std_q / unit
     with np.errstate(over="ignore", invalid="ignore"):  # too far apart is seen in the reach
         ways = p[:, None] / unit - q / unit
@@ -165,12 +161,9 @@ def interpolate_density(
     pieces = np.array_split(places, math.ceil(len(places) * moved.size / 2**22))
     with np.errstate(over="ignore", invalid="ignore"):  # checked in the next lines
         logs = np.concatenate([at(piece) for piece in pieces])
-        density = np.exp(logs)
-    if log:
-        check_overflow("The density's logarithm overflows float64. Take places nearer to the means.", logs)
-        return logs
-    check_overflow(f"The density overflows float64 in {p.shape[1]} dimensions. Take log=True.", density)
-    return density
+        found, remedy = (logs, "places nearer to the means") if log else (np.exp(logs), "log=True")
+    check_overflow(f"The density overflows float64 in {p.shape[1]} dimensions. Take {remedy}.", found)
+    return found
 
 
 @dataclass(frozen=True)
@@ -215,11 +208,6 @@ class Grid:
         """J(f)."""
         return float(f @ source - (self.capacity * self.at(f)[1] ** 2).sum() / 2)
 
-    def flow(self, f: np.ndarray) -> np.ndarray:
-        """The flow (4, 2, size) that belongs to f: along its gradient, in proportion to the excess."""
-        direction, excess = self.at(f)
-        return (self.capacity * excess)[:, None] * direction
-
     def inflow(self, flow: np.ndarray) -> np.ndarray:
         """What the flow brings to each point, less what it takes."""
         return self.slopes.T @ flow.reshape(-1)
@@ -232,32 +220,29 @@ class Grid:
         return share
 
     def curvature(self, f: np.ndarray, least: float) -> csc_array:
-        """Minus the second derivative of J at f, kept positive by ``least`` times the capacity."""
+        """Minus the second derivative of J at f, kept positive by ``least`` times the capacity.
+
+        The first value of f is held at 0.
+        """
         direction, excess = self.at(f)
         u, v = direction[:, 0], direction[:, 1]
         across = self.capacity * np.maximum(excess / (1 + excess), least)
         along = self.capacity * np.where(excess > 0, 1.0, least) - across
-        return self.stiffness(across + along * u**2, across + along * v**2, along * u * v)
-
-    def stiffness(self, xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> csc_array:
-        """The quadratic form with these coefficients on each quarter; the first value is held at 0."""
-        main = np.stack([xx, yy], axis=1).reshape(-1)
-        beside = np.stack([xy, np.zeros_like(xy)], axis=1).reshape(-1)[: -self.size]
+        main = np.stack([across + along * u**2, across + along * v**2], axis=1).reshape(-1)
+        beside = np.stack([along * u * v, np.zeros_like(u)], axis=1).reshape(-1)[: -self.size]
         blocks = diags_array([main, beside, beside], offsets=[0, self.size, -self.size])
-        matrix = self.slopes.T @ blocks @ self.slopes
-        pinned = np.zeros(self.size)
-        pinned[0] = matrix.diagonal().max()
-        return csc_array(matrix + diags_array(pinned))
+        matrix = csc_array(self.slopes.T @ blocks @ self.slopes)
+        matrix[0, 0] += matrix.diagonal().max()
+        return matrix
 
 
 def quotients(shape: tuple[int, int], step: float) -> csr_array:
     """All difference quotients of a grid function: for each of four quarters, first in x, then in y."""
 
-    def along(m: int) -> tuple[dia_array, dia_array]:  # forward and backward
+    def along(m: int) -> tuple[csr_array, csr_array]:  # forward; backward, the same from the other end
         one = np.ones(m - 1) / step
-        forward = diags_array([np.append(-one, 0.0), one], offsets=[0, 1])
-        backward = diags_array([np.append(0.0, one), -one], offsets=[0, -1])
-        return forward, backward
+        forward = diags_array([np.append(-one, 0.0), one], offsets=[0, 1], format="csr")
+        return forward, -forward[::-1, ::-1]
 
     n, m = shape
     pairs = [(kron(x, eye_array(m)), kron(eye_array(n), y)) for x in along(n) for y in along(m)]
@@ -284,27 +269,23 @@ def congested_flow(
     (5.0, 5.0)
     """
     p, q, density = as_float64(p, "p", 2), as_float64(q, "q", 2), as_float64(density, "density", 2)
-    step, weight, tolerance = (
-        as_number(value, name)
-        for value, name in ((step, "step"), (weight, "weight"), (tolerance, "tolerance"))
-    )
+    step, weight, tolerance = as_numbers(step=step, weight=weight, tolerance=tolerance)
     check_grid(p, q, density, step, weight)
-    source = (p - q).reshape(-1)
-    grid = Grid(density, step, weight)
-    repair = splu(grid.stiffness(grid.capacity, grid.capacity, np.zeros_like(grid.capacity)))
+    source, grid = (p - q).reshape(-1), Grid(density, step, weight)
     f, least = np.zeros(grid.size), 1e-3
+    repair = splu(grid.curvature(f, 1.0))
     for _ in range(300):
-        flow = grid.flow(f)
+        direction, excess = grid.at(f)
+        flow = (grid.capacity * excess)[:, None] * direction  # (4, 2, size), along the gradient of f
         gradient = source - grid.inflow(flow)
         correction = (grid.slopes @ repair.solve(gradient)).reshape(4, 2, -1)
         flow = flow + grid.capacity[:, None] * correction  # now its inflow is the source exactly
-        length = np.hypot(flow[:, 0], flow[:, 1])
-        crowd, bound = (length**2 / grid.capacity).sum(), grid.objective(f, source)
-        cost = float(length.sum() + crowd / 2)
+        length = float(np.hypot(flow[:, 0], flow[:, 1]).sum())
+        crowd = float((flow**2 / grid.capacity[:, None]).sum())
+        cost, bound = length + crowd / 2, grid.objective(f, source)
         if cost - bound <= tolerance * cost:
             whole = flow.sum(axis=0).reshape(2, *p.shape) / step**2
-            estimate = float(length.sum() + crowd)
-            return CongestedFlow(cost, bound, estimate, float(length.sum()), f.reshape(p.shape), whole)
+            return CongestedFlow(cost, bound, length + crowd, length, f.reshape(p.shape), whole)
         way = splu(grid.curvature(f, least)).solve(gradient)
         share = grid.step_length(f, way, source, promised=gradient @ way)
         f, least = f + share * way, max(least / 10, 1e-9) if share == 1 else min(3 * least, 1.0)
@@ -318,8 +299,7 @@ def check_grid(p: np.ndarray, q: np.ndarray, density: np.ndarray, step: float, w
     """Raise ``InputError`` unless the masses, the density and the numbers of ``congested_flow`` fit."""
     if not (p.shape == q.shape == density.shape and p.size > 1):
         raise InputError(
-            f"congested_flow needs p, q and density on one grid (n, k), got {p.shape}, {q.shape} and "
-            f"{density.shape}."
+            f"p, q and density must be on one grid (n, k), got {p.shape}, {q.shape} and {density.shape}."
         )
     if not (step > 0 and weight > 0):
         raise InputError(f"congested_flow needs step > 0 and weight > 0, got {step} and {weight}.")

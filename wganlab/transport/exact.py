@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial.distance import cdist
 
-from .._arrays import as_float64, check_overflow, dtype_tolerance, like_input, total
+from .._arrays import as_float64, check_overflow, dtype_tolerance, like_input, power_of_two_scale, total
 from ..errors import InputError, SolverError
 
 TOLERANCE = 1e-9  # of a certificate, relative to the mass times the largest cost
@@ -62,9 +62,8 @@ def mass_vector(masses: Masses, n: int, name: str) -> np.ndarray:
     w = as_float64(masses, name, 1)
     if len(w) != n:
         raise InputError(f"'{name}' must have one mass a point, so {n} of them, got {len(w)}.")
-    if (w < 0).any():
-        bad = int(np.argmax(w < 0))
-        raise InputError(f"'{name}' must be non-negative, but entry {bad} is {w[bad]}.")
+    if w.min() < 0:
+        raise InputError(f"'{name}' must be non-negative, but entry {w.argmin()} is {w.min()}.")
     if not 0 < total(w) < math.inf:
         raise InputError(f"'{name}' must have a positive finite total mass, got {total(w)}.")
     return w
@@ -104,9 +103,7 @@ def certify(cost, a, b, answer, largest_gap: float) -> tuple[float, float]:
         raise SolverError("The solver returned a plan or potentials that are not finite and >= 0.")
     off = max(np.abs(plan.sum(1) - a).max(), np.abs(plan.sum(0) - b).max())
     value = float(np.vdot(plan, cost))
-    slack = cost - phi[:, None]
-    slack -= psi  # in place: a fresh matrix costs more than the subtraction
-    slack = float(slack.min())
+    slack = float((cost - phi[:, None] - psi).min())
     gap = abs(value - float(a @ phi + b @ psi + min(0.0, slack)))
     if max(off, -slack) > TOLERANCE or gap > largest_gap:
         raise SolverError(
@@ -130,15 +127,13 @@ def network_simplex(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
 def linear_program(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
     """Plan and potentials by scipy's ``linprog``, for unit masses and costs up to 1."""
     n, m = cost.shape
+    if n * m > 10_000:
+        raise InputError(f"emd_lp takes at most 10,000 entries, got {n} x {m}. Use emd_from_cost, exact too.")
     rows = np.kron(np.eye(n), np.ones(m))  # rows @ plan.ravel() = plan.sum(1)
     columns = np.kron(np.ones(n), np.eye(m))
-    result = linprog(
-        cost.ravel(),
-        A_eq=np.vstack([rows, columns]),
-        b_eq=np.concatenate([a, b]),
-        method="highs-ds",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
-    )
+    sums = np.vstack([rows, columns])
+    options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    result = linprog(cost.ravel(), A_eq=sums, b_eq=np.append(a, b), method="highs-ds", options=options)
     if result.status != 0:
         raise SolverError(f"scipy's linprog stopped with status {result.status}: {result.message}")
     duals = result.eqlin.marginals
@@ -150,10 +145,9 @@ def scale_of(cost: np.ndarray) -> float:
     return float(max(cost.max(), -cost.min())) or 1.0
 
 
-def solve(
-    cost: np.ndarray, a: np.ndarray, b: np.ndarray, like: ArrayLike, solver, largest_gap: float = TOLERANCE
-) -> Transport:
-    """Scale to unit masses and costs, solve, certify, scale back."""
+def solve(cost, a, b, like: ArrayLike, solver, largest_gap: float = TOLERANCE) -> Transport:
+    """Check the problem, scale to unit masses and costs, solve, certify, scale back."""
+    cost, a, b = problem(cost, a, b)
     mass, scale = float(a.sum()), scale_of(cost)
     unit_cost, unit_a, unit_b = cost / scale, a / mass, b / b.sum()
     plan, phi, psi = answer = solver(unit_cost, unit_a, unit_b)
@@ -164,9 +158,7 @@ def solve(
     with np.errstate(over="ignore"):  # checked in the next line
         plan *= mass
         whole, phi, psi = value * large * small, phi * scale, psi * scale
-    check_overflow(
-        "The total cost or a potential overflows float64. Scale the costs or masses down.", whole, phi, psi
-    )
+    check_overflow("A cost or potential overflows float64. Scale the costs or masses down.", whole, phi, psi)
     plan, phi, psi = (like_input(array, like) for array in (plan, phi, psi))
     return Transport(whole, plan, phi, psi, gap * large * small)
 
@@ -179,10 +171,9 @@ def check_size(n: int, m: int) -> None:
         np.empty((6, n, m))  # what the solver needs, given back: POT ends the process where it gets no memory
     except MemoryError:
         raise InputError(
-            f"Exact transport between {n} and {m} points needs a cost matrix of "
-            f"{8e-9 * n * m:.1f} GB, and the solver six times that; the limit is "
-            f"{LARGEST_COST:.0e} entries and the memory that is free. Take a random subset of the points, "
-            f"or wasserstein_1d for points on the line."
+            f"Exact transport between {n} and {m} points needs a cost matrix of {8e-9 * n * m:.1f} GB, and "
+            f"the solver six times that; the limit is {LARGEST_COST:.0e} entries and the free memory. "
+            f"Take a random subset of the points, or wasserstein_1d for points on the line."
         ) from None
 
 
@@ -207,8 +198,7 @@ def emd_from_cost(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transp
     >>> round(emd_from_cost([[0.0, 2.0], [2.0, 1.0]], [1.0, 1.0], [1.0, 1.0]).cost, 12)
     1.0
     """
-    matrix, a, b = problem(cost, a, b)
-    return solve(matrix, a, b, like=cost, solver=network_simplex)
+    return solve(cost, a, b, like=cost, solver=network_simplex)
 
 
 def emd_lp(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transport:
@@ -220,19 +210,7 @@ def emd_lp(cost: ArrayLike, a: Masses = None, b: Masses = None) -> Transport:
     >>> round(emd_lp([[0.0, 2.0], [2.0, 1.0]], [1.0, 1.0], [1.0, 1.0]).cost, 12)
     1.0
     """
-    matrix, a, b = problem(cost, a, b)
-    if matrix.size > 10_000:
-        raise InputError(
-            f"emd_lp writes out every constraint, so it takes costs of at most 10,000 entries, "
-            f"got {len(a)} x {len(b)}. Use emd_from_cost, which is exact too."
-        )
-    return solve(matrix, a, b, like=cost, solver=linear_program)
-
-
-def power_of_two_scale(*points: np.ndarray) -> float:
-    """A power of 2 near the largest coordinate: dividing by it loses no digit."""
-    exponent = math.frexp(max(np.abs(x).max(initial=0.0) for x in points))[1]
-    return math.ldexp(1.0, min(max(exponent, -1022), 1023))
+    return solve(cost, a, b, like=cost, solver=linear_program)
 
 
 def ground_cost(x: ArrayLike, y: ArrayLike, p: float) -> ArrayLike:
@@ -266,7 +244,5 @@ def emd(x: ArrayLike, y: ArrayLike, a: Masses = None, b: Masses = None, *, p: fl
     >>> emd([[0.0, 0.0]], [[3.0, 4.0]]).distance
     5.0
     """
-    points, others = as_clouds(x, y)
-    a, b = as_masses(a, b, len(points), len(others))
-    found = solve(ground_cost(points, others, p), a, b, like=x, solver=network_simplex)
-    return replace(found, p=float(p))
+    cost = ground_cost(*as_clouds(x, y), p)
+    return replace(solve(cost, a, b, like=x, solver=network_simplex), p=float(p))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arrays import as_float64, check_overflow
+from .._arrays import as_float64, check_overflow, power_of_two_scale
 from ..errors import InputError
 
 
@@ -42,8 +42,7 @@ def w2_parts(mean_p, cov_p, mean_q, cov_q) -> tuple[float, float]:
             f"{covs[0].shape}, {means[1].shape}, {covs[1].shape}."
         )
     root_p, root_q = (symmetric_root(c, name) for c, name in zip(covs, ("cov_p", "cov_q"), strict=True))
-    unit = math.ldexp(1.0, math.frexp(np.abs(root_p).max())[1])  # a power of 2, so that no product overflows
-    left, _, right = np.linalg.svd(root_q.T @ (root_p / unit))
+    left, _, right = np.linalg.svd(root_q.T @ (root_p / power_of_two_scale(root_p)))  # without overflow
     with np.errstate(over="ignore"):  # the caller looks at what comes out
         shift, spread = means[0] - means[1], np.linalg.norm(root_p - root_q @ left @ right)
     return math.hypot(*shift), float(spread)

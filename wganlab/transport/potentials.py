@@ -6,18 +6,9 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import csgraph_from_dense, dijkstra, floyd_warshall
 
-from .._arrays import as_float64, check_overflow, like_input
+from .._arrays import as_float64, check_overflow, like_input, power_of_two_scale
 from ..errors import InputError
-from .exact import (
-    Masses,
-    as_clouds,
-    as_masses,
-    as_points,
-    check_size,
-    emd_from_cost,
-    ground_cost,
-    power_of_two_scale,
-)
+from .exact import Masses, as_clouds, as_masses, as_points, check_size, emd_from_cost, ground_cost
 
 BLOCK = 2**22  # numbers that a potential holds at once: 32 MB
 ALL_PATHS = 2000  # points, up to which all shortest paths are found: 8 seconds
@@ -34,17 +25,15 @@ class Potential:
         self.x, self.phi = torch.as_tensor(x.copy()), torch.as_tensor(phi)
 
     def __call__(self, z: ArrayLike) -> ArrayLike:
-        points = as_points(z, "z")
-        if points.shape[1] != self.x.shape[1]:
-            raise InputError(
-                f"This potential takes points of shape (k, {self.x.shape[1]}), got {points.shape}."
-            )
+        points, d = as_points(z, "z"), self.x.shape[1]
+        if points.shape[1] != d:
+            raise InputError(f"This potential takes points of shape (k, {d}), got {points.shape}.")
         at = z.reshape(points.shape) if torch.is_tensor(z) else torch.as_tensor(points.copy())
         unit = power_of_two_scale(self.x.numpy(), points)
         at, x, phi = at.double() / unit, (self.x / unit).to(at.device), self.phi.to(at.device)
-        with torch.no_grad():  # in blocks: k n numbers at once are too many where both are large
-            blocks = at.split(max(1, BLOCK // len(x)))
-            piece = torch.cat([(phi - unit * distances(block, x)).argmax(dim=1) for block in blocks])
+        blocks = at.detach().split(max(1, BLOCK // len(x)))  # k n numbers at once may be too many
+        ways = (torch.cdist(block, x, compute_mode="donot_use_mm_for_euclid_dist") for block in blocks)
+        piece = torch.cat([(phi - unit * way).argmax(dim=1) for way in ways])
         values = phi[piece] - unit * (at - x[piece]).norm(dim=1)
         if not torch.isfinite(values).all():
             raise InputError("The potential overflows float64 there. Scale the points down.")
@@ -55,11 +44,6 @@ class Potential:
         points = torch.as_tensor(as_points(z, "z").copy()).requires_grad_()
         (gradient,) = torch.autograd.grad(self(points).sum(), points)
         return gradient.to(z.device) if torch.is_tensor(z) else gradient.numpy()
-
-
-def distances(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Euclidean distances (k, n) of rows (k, d) and (n, d), exact where they nearly vanish, too."""
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def interior_potentials(cost: np.ndarray, plan: np.ndarray, psi: np.ndarray) -> np.ndarray:
@@ -77,14 +61,12 @@ def interior_potentials(cost: np.ndarray, plan: np.ndarray, psi: np.ndarray) -> 
     """
     slack = np.maximum(cost - (cost - psi).min(axis=1)[:, None] - psi, 0.0)  # >= 0
     steps = np.stack([slack[plan[:, k] > 0].min(axis=0) for k in range(len(psi))])
-    rise = mean_path(steps) if len(psi) <= ALL_PATHS else mean_short_path(steps)
+    if len(psi) <= ALL_PATHS:
+        graph = csgraph_from_dense(steps, null_value=np.inf)  # so that a step of length 0 is a step
+        rise = floyd_warshall(graph).mean(axis=0)
+    else:
+        rise = mean_short_path(steps)
     return (cost - psi - rise).min(axis=1)
-
-
-def mean_path(steps: np.ndarray) -> np.ndarray:
-    """The mean over all k of the shortest paths from k to each point (m,), by steps (m, m)."""
-    graph = csgraph_from_dense(steps, null_value=np.inf)  # so that a step of length 0 is a step
-    return floyd_warshall(graph).mean(axis=0)
 
 
 def mean_short_path(steps: np.ndarray, neighbours: int = 32) -> np.ndarray:
@@ -97,8 +79,7 @@ def mean_short_path(steps: np.ndarray, neighbours: int = 32) -> np.ndarray:
     rows, columns = np.nonzero(steps <= reach)
     graph = csr_array((steps[rows, columns], (rows, columns)), shape=steps.shape)  # keeps steps of length 0
     total, near = np.zeros(len(steps)), np.zeros(len(steps))
-    for start in range(0, len(steps), 256):
-        sources = np.arange(start, min(start + 256, len(steps)))
+    for sources in np.array_split(np.arange(len(steps)), -(-len(steps) // 256)):
         path = np.minimum(dijkstra(graph, indices=sources, limit=reach), reach)
         total += (path - reach).sum(axis=0)
         near += (path < reach).sum(axis=0)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from torch import Generator, Tensor
 
-from .._quadrature import Interval, integral, interval, value_at
+from .._arrays import as_rows
+from .._quadrature import Function, Interval, integral, interval, value_at
 from ..errors import InputError
-from .exact import as_points, emd
+from .exact import emd
 from .line import wasserstein_1d
 
 
@@ -38,16 +39,12 @@ def sample_w1(
         raise InputError(f"sample_w1 needs n >= 1 points and repeats >= 2, got {n} and {repeats}.")
     values = []
     for _ in range(repeats):
-        samples = (sampler(n, rng) for _ in range(2))
-        x, y = (as_points(sample.reshape(len(sample), -1), "sampler") for sample in samples)
-        line = x.shape[1] == 1
-        values.append(wasserstein_1d(x[:, 0], y[:, 0]) if line else emd(x, y).distance)
+        x, y = as_rows(sampler(n, rng), "sampler"), as_rows(sampler(n, rng), "sampler")
+        values.append(emd(x, y).distance if x.shape[1] > 1 else wasserstein_1d(x[:, 0], y[:, 0]))
     return SampleW1(float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(repeats)))
 
 
-def bridge_constant(
-    cdf: Callable[[float], float], support: Interval, *, sf: Callable[[float], float] | None = None
-) -> float:
+def bridge_constant(cdf: Function, support: Interval, *, sf: Function | None = None) -> float:
     r""":math:`\sqrt{2/\pi}\int\sqrt{F(1 - F)}\,dx`, the limit of :math:`\sqrt n\,\mathbb E\,W_1(P_n, P)`.
 
     ``cdf`` is the distribution function F of a law P on the line, with the support (low, high), which
@@ -100,13 +97,13 @@ NEEDS_SF = (
 )
 
 
-def quantile(tail: Callable[[float], float], low: float, high: float, level: float) -> float:
+def quantile(tail: Function, low: float, high: float, level: float) -> float:
     """A place in [low, high] where a monotone tail passes a level, by bisection of the places' arsinh.
 
     >>> round(quantile(lambda x: min(x / 4e6, 1.0), 0.0, math.inf, 0.25), 3)
     1000000.0
     """
-    left, right = (math.asinh(min(max(end, -1e300), 1e300)) for end in (low, high))
+    left, right = np.arcsinh(np.clip((low, high), -1e300, 1e300)).tolist()
 
     def place(t: float) -> float:
         return min(max(math.sinh(t), low), high)
@@ -118,7 +115,7 @@ def quantile(tail: Callable[[float], float], low: float, high: float, level: flo
     return place(right)
 
 
-def share(function: Callable[[float], float], name: str, x: float) -> float:
+def share(function: Function, name: str, x: float) -> float:
     """A distribution function's value; raises ``InputError`` unless it is in [0, 1], up to rounding."""
     value = value_at(function, name, x)
     if not -1e-12 <= value <= 1 + 1e-12:
