@@ -1,6 +1,7 @@
 """``wganlab audit``: known bugs in somebody's gradient penalty."""
 
 import argparse
+import contextlib
 import json
 
 from ..errors import InputError
@@ -14,7 +15,8 @@ def run(options: argparse.Namespace) -> int:
     reports, code = {}, 0
     for place in options.places:
         try:
-            with loaded(place) as function, loaded_critic(options.critic) as critic:
+            given = loaded_critic(options.critic) if options.critic else contextlib.nullcontext()
+            with loaded(place) as function, given as critic:
                 report = audit(function, critic=critic)
         except (Exception, GeneratorExit) as error:  # one file must not end the audit of the others
             foreseen = isinstance(error, InputError)

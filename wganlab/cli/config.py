@@ -146,18 +146,15 @@ def players(name: str, row: tuple[int, ...], latent: int) -> tuple[nn.Module, nn
             return networks.dcgan_generator(latent), critic
         case "dcgan", (1, 28, 28):
             return networks.dcgan_generator(latent), networks.dcgan_critic()
-        case "dcgan", (channels, 32, 32):
-            generator = networks.dcgan32_generator(latent, channels=channels)
-            return generator, networks.dcgan32_critic(channels=channels)
-        case "dcgan", (channels, 64, 64):
-            generator = networks.dcgan64_generator(latent, channels=channels)
-            return generator, networks.dcgan64_critic(channels=channels)
+        case "dcgan", (c, 32, 32):
+            return networks.dcgan32_generator(latent, channels=c), networks.dcgan32_critic(channels=c)
+        case "dcgan", (c, 64, 64):
+            return networks.dcgan64_generator(latent, channels=c), networks.dcgan64_critic(channels=c)
         case "resnet", (3, 32, 32):
             return networks.resnet_generator(latent), networks.resnet_critic()
-    raise InputError(
-        f"--players {name} has none for rows of shape {row}: mlp is for any, mixed for 28x28 in grey, dcgan "
-        f"for that, 32x32 and 64x64, resnet for 32x32 in colour. Choose others, or for images another --size."
-    )
+    rule = "mlp is for any, mixed for 28x28 in grey, dcgan for that, 32x32 and 64x64, resnet for 32x32 in"
+    remedy = "colour. Choose others, or for images another --size."
+    raise InputError(f"--players {name} has none for rows of shape {row}: {rule} {remedy}")
 
 
 def set_up(config: RunConfig, ranks: Ranks) -> tuple[Game, Average]:
@@ -166,9 +163,8 @@ def set_up(config: RunConfig, ranks: Ranks) -> tuple[Game, Average]:
     generator, critic = players(config.players, tuple(config.shape), config.dataset.latent)
     if config.recipe == "sn_gan":  # its constraint is in the critic's layers
         critic = networks.spectral(critic)
-    pair = (generator.to(ranks.device), critic.to(ranks.device))
-    generator, critic = (ranks.share_batchnorm(player, config.batch) for player in pair)
-    game = Game(generator, critic, getattr(recipes, config.recipe), mean=ranks.mean(config.batch))
+    pair = [ranks.share_batchnorm(player.to(ranks.device), config.batch) for player in (generator, critic)]
+    game = Game(*pair, getattr(recipes, config.recipe), mean=ranks.mean(config.batch))
     return game, Average(game.generator)
 
 

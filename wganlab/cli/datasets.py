@@ -43,18 +43,11 @@ def digits(config, train: bool, download: bool):
     return data.digits().x
 
 
-def mnist(config, train: bool, download: bool):
-    """MNIST from a folder or the cache, (60000, 1, 28, 28), or its test set, (10000, ...)."""
+def published(config, train: bool, download: bool):
+    """MNIST or CIFAR-10 from a folder or the cache: 60,000 or 50,000 pictures, or the test set of 10,000."""
     from .. import data
 
-    return data.mnist(config.source, train=train, download=download).x
-
-
-def cifar10(config, train: bool, download: bool):
-    """CIFAR-10 from a folder or the cache, (50000, 3, 32, 32), or its test set, (10000, ...)."""
-    from .. import data
-
-    return data.cifar10(config.source, train=train, download=download).x
+    return getattr(data, config.data)(config.source, train=train, download=download).x
 
 
 def images(config, train: bool, download: bool):
@@ -64,26 +57,17 @@ def images(config, train: bool, download: bool):
     return data.images(config.source, size=config.size, channels=config.shape[0])
 
 
-FRECHET, PUBLISHED = "Frechet, 64 components", ("--from", "--download")
+FRECHET = "Frechet, 64 components"
+PUBLISHED, PICTURES = ("--from", "--download"), ("--size", "--channels", "--from")
 SHIPPED = Dataset(digits, (1, 28, 28), "mixed", "wgan_gp_digits", 32, 64, "digit score", tested_on="mnist")
-CIFAR10 = Dataset(cifar10, (3, 32, 32), "dcgan", "wgan_gp", 64, 128, FRECHET, "cifar10", PUBLISHED)
+CIFAR10 = Dataset(published, (3, 32, 32), "dcgan", "wgan_gp", 64, 128, FRECHET, "cifar10", PUBLISHED)
+IMAGES = Dataset(images, (3, 64, 64), "dcgan", "wgan_gp", 64, 128, FRECHET, None, PICTURES, ("--from",))
 POINTS = Dataset(points, (2,), "mlp", "wgan_gp_toy", 128, 2, "modes")
 DATASETS = {
     "digits": SHIPPED,
-    "mnist": replace(SHIPPED, load=mnist, options=PUBLISHED),
+    "mnist": replace(SHIPPED, load=published, options=PUBLISHED),
     "cifar10": CIFAR10,
-    "images": Dataset(
-        images,
-        (3, 64, 64),
-        "dcgan",
-        "wgan_gp",
-        64,
-        128,
-        FRECHET,
-        None,
-        ("--size", "--channels", "--from"),
-        ("--from",),
-    ),
+    "images": IMAGES,
     **dict.fromkeys(("ring", "grid", "swiss_roll"), POINTS),
 }
 

@@ -31,30 +31,16 @@ class Measure(NamedTuple):
     note: str = ""
 
 
-class Samples(NamedTuple):
-    """n rows each: two real samples that share none, and generated ones."""
-
-    real: Tensor
-    other: Tensor
-    fake: Tensor
-
-
 def run(options: argparse.Namespace) -> int:
     """The exit code."""
     config, game, average = load_run(options.folder)
     config, n, seed = replace(config, source=options.source or config.source), options.n, options.seed
     data, words = held_out(config)
     fake = generate(average.player, config.dataset.latent, n, stream(seed, 2))
-    found = measures(config, game, Samples(*real_samples(data, words, n, seed), fake))
-    report = {
-        "folder": str(options.folder),
-        "step": game.step,
-        **{name: getattr(config, name) for name in ("data", "recipe", "players")},
-        "n": n,
-        "seed": seed,
-        "real": words,
-        "measures": [measure._asdict() for measure in found],
-    }
+    found = measures(config, game, *real_samples(data, words, n, seed), fake)
+    report = {"folder": str(options.folder), "step": game.step, "data": config.data, "recipe": config.recipe}
+    report |= {"players": config.players, "n": n, "seed": seed, "real": words}
+    report["measures"] = [measure._asdict() for measure in found]
     print_result(json.dumps(report, indent=1) if options.json else table(report))
     return 0
 
@@ -93,18 +79,20 @@ def real_samples(data: Sampler | Tensor, words: str, n: int, seed: int) -> tuple
     return data[rows[:n]], data[rows[n : 2 * n]]
 
 
-def measures(config: RunConfig, game: Game, x: Samples) -> list[Measure]:
-    """All that can be computed for the data, and for the rest the reason why not."""
-    w1, floor = metrics.exact_w1(*x)
-    found = [Measure("exact W1", w1, floor, "Euclidean"), estimate(game, x)]
+def measures(config: RunConfig, game: Game, *x: Tensor) -> list[Measure]:
+    """All that can be computed for the data, and for the rest the reason why not.
+
+    ``x`` are n rows each: two real samples that share none, and generated ones.
+    """
+    found = [Measure("exact W1", *metrics.exact_w1(*x), "Euclidean"), estimate(game, *x)]
     name = config.dataset.measure
-    if name != "modes" and len(x.real) < LEAST_ROWS:
+    if name != "modes" and len(x[0]) < LEAST_ROWS:
         return [*found, Measure(name, None, None, f"needs -n {LEAST_ROWS} or more")]
-    return found + MEASURES[name](config, x)
+    return found + MEASURES[name](config, *x)
 
 
 @torch.no_grad()
-def estimate(game: Game, x: Samples) -> Measure:
+def estimate(game: Game, *x: Tensor) -> Measure:
     """E f(x) - E f(g(z)) on the same rows, where the critic was trained to make that large."""
     name = "critic's estimate"
     if game.recipe.objective is not objectives.wasserstein:
@@ -121,25 +109,23 @@ def estimate(game: Game, x: Samples) -> Measure:
     return Measure(name, real_mean - fake, real_mean - other, note)
 
 
-def modes(config: RunConfig, x: Samples) -> list[Measure]:
+def modes(config: RunConfig, real: Tensor, other: Tensor, fake: Tensor) -> list[Measure]:
     """How many modes are met, and the share of points that meet one."""
     centres = getattr(config.load(), "centres", None)
     if centres is None:
         return [Measure("modes", None, None, f"{config.data} has none")]
-    fake, other = (metrics.mode_coverage(rows, centres, MODE_RADIUS) for rows in (x.fake, x.other))
-    return [
-        Measure("modes met", fake.modes, other.modes, f"of {len(centres)}"),
-        Measure("share near a mode", fake.share, other.share, f"within {MODE_RADIUS}"),
-    ]
+    met, floor = (metrics.mode_coverage(rows, centres, MODE_RADIUS) for rows in (fake, other))
+    share = Measure("share near a mode", met.share, floor.share, f"within {MODE_RADIUS}")
+    return [Measure("modes met", met.modes, floor.modes, f"of {len(centres)}"), share]
 
 
-def digit_score(config: RunConfig, x: Samples) -> list[Measure]:
+def digit_score(config: RunConfig, real: Tensor, other: Tensor, fake: Tensor) -> list[Measure]:
     """The distance of digits by the features of a network that reads them."""
-    value, floor = (metrics.digit_score(x.real, rows) for rows in (x.fake, x.other))
+    value, floor = (metrics.digit_score(real, rows) for rows in (fake, other))
     return [Measure(config.dataset.measure, value, floor, "Frechet distance on 64 features; not FID")]
 
 
-def frechet(config: RunConfig, x: Samples) -> list[Measure]:
+def frechet(config: RunConfig, *x: Tensor) -> list[Measure]:
     """The distance of pictures by their principal components."""
     return [Measure(config.dataset.measure, *metrics.principal_frechet(*x), "of real pixels; not FID")]
 

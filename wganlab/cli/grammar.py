@@ -10,13 +10,11 @@ from typing import NoReturn
 
 from .. import __version__
 from .datasets import DATASETS, takers, usual
-from .terminal import print_error
+from .terminal import print_error, print_result
 
 PLAYERS = ("mixed", "mlp", "dcgan", "resnet")
-RECIPES = (
-    *("gan", "dcgan", "wgan", "wgan_gp", "wgan_lp", "sn_gan"),
-    *("wgan_gp_toy", "wgan_gp_digits", "wgan_gp_resnet"),
-)
+RECIPES = ("gan", "dcgan", "wgan", "wgan_gp", "wgan_lp", "sn_gan")
+RECIPES += ("wgan_gp_toy", "wgan_gp_digits", "wgan_gp_resnet")
 CODES = """\
 exit codes:
   0 done   2 usage   3 data   4 checkpoint   5 diverged   6 audit found a bug
@@ -74,6 +72,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print_error(f"{message}. See '{self.prog} --help'.")
         self.exit(2)
+
+    def _print_message(self, message, file=None):  # of argparse: the help and the version, on stdout
+        print_result(message.rstrip())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -181,8 +182,7 @@ def sample(verb: argparse.ArgumentParser) -> None:
     A .npy file holds float32 (count, ...): points, or pictures (count, channels, height, width) in [-1, 1].
     """
     add = run_folder(verb)
-    count = "samples drawn (default: %(default)s)"
-    add("--count", type=whole(1, 10**6), default=64, metavar="N", help=count)
+    add("--count", type=whole(1, 10**6), default=64, metavar="N", help="samples drawn (default: %(default)s)")
     add("--out", type=path, metavar="FILE", help="default: samples.png or samples.npy in the folder")
     add("--format", choices=["png", "npy"], help="default: npy if --out ends so, else png")
 

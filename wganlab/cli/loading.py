@@ -53,11 +53,8 @@ def neighbour(name: str, folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def loaded_critic(place: str | None) -> Iterator[nn.Module | None]:
-    """The critic that ``FILE.py:NAME`` names, or that the function of this name makes; None for None."""
-    if place is None:
-        yield None
-        return
+def loaded_critic(place: str) -> Iterator[nn.Module]:
+    """The critic that ``FILE.py:NAME`` names, or that the function of this name makes."""
     with loaded(place) as found:
         torch.default_generator.manual_seed(0)
         with explained(f"{place} makes no critic", "It is called without arguments."):

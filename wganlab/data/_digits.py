@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._files import errors_as
 from ..errors import DataError
 
 DIGITS_SHA256 = "246e0c30eeea57c8d0037d3f38c8e00651ec204cc61b8022563e9aeeb9d756f4"
@@ -40,10 +41,8 @@ def folder() -> Path:
 
 def read_checked(path: Path, sha256: str) -> bytes:
     """The content of a file; raises ``DataError`` if it is missing or was altered."""
-    try:
+    with errors_as(DataError, f"{path} cannot be read", RESTORE):
         content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. {RESTORE}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise DataError(f"{path} was altered: its sha256 is {found}, expected {sha256}. {RESTORE}")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .._files import errors_as
 from ..errors import DataError
 from ._digits import Images, scaled
 from ._download import File, cache, cached, find, opened
@@ -76,19 +77,17 @@ def places(name: str) -> list[str]:
 def read_idx(path: Path, row: tuple[int, ...]) -> np.ndarray:
     """The bytes (n, *row) of an IDX file; no more is unpacked than its header says. Raises ``DataError``."""
     magic = bytes([0, 0, 8, 1 + len(row)])
-    try:
-        with opened(path) as file:
-            header = file.read(8 + 4 * len(row))
-            shape = np.frombuffer(header, ">u4", len(header) // 4)[1:].tolist()
-            if not (header.startswith(magic) and shape and shape[1:] == [*row] and 1 <= shape[0] <= MOST):
-                found = f"after {header[:4]!r}, expected {magic!r}, it says {shape}"
-                remedy = "Get it anew; for other pictures use data.images."
-                raise DataError(f"{path} is no IDX file of 1 to {MOST} times {row} bytes: {found}. {remedy}")
-            length, values = math.prod(shape), bytearray()  # grown by what is there, not by what it says
-            while part := file.read(min(CHUNK, length + 1 - len(values))):
-                values += part  # up to one more than may be; at its end gzip checks its sum
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}. Get it anew.") from error
+    said, faults = f"{path} cannot be read", (OSError, EOFError, zlib.error)
+    with errors_as(DataError, said, "Get it anew.", faults), opened(path) as file:
+        header = file.read(8 + 4 * len(row))
+        shape = np.frombuffer(header, ">u4", len(header) // 4)[1:].tolist()
+        if not (header.startswith(magic) and shape and shape[1:] == [*row] and 1 <= shape[0] <= MOST):
+            found = f"after {header[:4]!r}, expected {magic!r}, it says {shape}"
+            remedy = "Get it anew; for other pictures use data.images."
+            raise DataError(f"{path} is no IDX file of 1 to {MOST} times {row} bytes: {found}. {remedy}")
+        length, values = math.prod(shape), bytearray()  # grown by what is there, not by what it says
+        while part := file.read(min(CHUNK, length + 1 - len(values))):
+            values += part  # up to one more than may be; at its end gzip checks its sum
     if len(values) != length:
         found = len(values) if len(values) < length else "more"
         raise DataError(f"{path} should hold {length} bytes after its header, holds {found}. Get it anew.")
