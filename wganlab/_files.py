@@ -18,18 +18,19 @@ except ImportError:  # Windows: there, a second run in one folder is not noticed
 
 
 @contextlib.contextmanager
-def errors_as(kind: type, said: str, remedy: str = "", caught=(OSError, ValueError)) -> Iterator[None]:
+def errors_as(kind: type, said: str, remedy="", caught=(OSError, ValueError), named=False) -> Iterator[None]:
     """What is ``caught`` inside becomes an error of this ``kind``: what was ``said``, the reason, the remedy.
 
     By default that is what the system refuses; a path with NUL in it is a ``ValueError``. What is reported on
-    purpose stays as it is.
+    purpose stays as it is. ``named`` tells the class of the error, too.
     """
     try:
         yield
     except WganlabError:
         raise
     except caught as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        name, reason = type(error).__name__, getattr(error, "strerror", None) or str(error)
+        reason = f"{name}: {error}" if named else reason.rstrip(".") or name
         raise kind(f"{said}: {reason}. {remedy}".rstrip()) from error
 
 
@@ -63,18 +64,17 @@ def write_atomically(path: Path, content: bytes, *, keep: Path | None = None) ->
             if os.name == "nt":  # which renames no open file
                 file.close()
             os.replace(new, path)
-    except BaseException:
+        with contextlib.suppress(OSError):  # the new file is in place; this is more than was asked for
+            if kept:  # only now: until then ``keep`` may be the only one that is whole
+                os.replace(old, keep)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # so that the renames last through a power failure
+            finally:
+                os.close(folder)
+    finally:
         for part in (new, old):
             part.unlink(missing_ok=True)
-        raise
-    with contextlib.suppress(OSError):  # the new file is in place; what follows is more than was asked for
-        if kept:  # only now: until then ``keep`` may be the only one that is whole
-            os.replace(old, keep)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # so that the renames last through a power failure
-        finally:
-            os.close(folder)
 
 
 def hard_link(path: Path, name: Path) -> bool:
@@ -83,7 +83,6 @@ def hard_link(path: Path, name: Path) -> bool:
         with contextlib.suppress(OSError):
             give(path, name)
             return True
-    name.unlink(missing_ok=True)
     return False
 
 

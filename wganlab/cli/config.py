@@ -80,10 +80,9 @@ class RunConfig:
 def load_config(path: Path, extra: dict[str, Any]) -> RunConfig:
     """The run whose checkpoint holds ``extra``; raises ``CheckpointError`` unless ``train`` wrote it."""
     kept = {"source" if name == "from" else name: value for name, value in extra.items()}
-    names = [field.name for field in fields(RunConfig)]
-    if not kept.keys() >= set(names) or kept["data"] not in DATASETS:
+    if kept.keys() != {field.name for field in fields(RunConfig)} or kept["data"] not in DATASETS:
         raise CheckpointError(f"{path} was not written by 'wganlab train': it does not say of which data.")
-    return RunConfig(**{name: kept[name] for name in names})
+    return RunConfig(**kept)
 
 
 def new_config(options: argparse.Namespace) -> RunConfig:

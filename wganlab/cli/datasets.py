@@ -59,17 +59,13 @@ def images(config, train: bool, download: bool):
 
 FRECHET = "Frechet, 64 components"
 PUBLISHED, PICTURES = ("--from", "--download"), ("--size", "--channels", "--from")
-SHIPPED = Dataset(digits, (1, 28, 28), "mixed", "wgan_gp_digits", 32, 64, "digit score", tested_on="mnist")
+DIGITS = Dataset(digits, (1, 28, 28), "mixed", "wgan_gp_digits", 32, 64, "digit score", tested_on="mnist")
+MNIST = replace(DIGITS, load=published, options=PUBLISHED)
 CIFAR10 = Dataset(published, (3, 32, 32), "dcgan", "wgan_gp", 64, 128, FRECHET, "cifar10", PUBLISHED)
 IMAGES = Dataset(images, (3, 64, 64), "dcgan", "wgan_gp", 64, 128, FRECHET, None, PICTURES, ("--from",))
 POINTS = Dataset(points, (2,), "mlp", "wgan_gp_toy", 128, 2, "modes")
-DATASETS = {
-    "digits": SHIPPED,
-    "mnist": replace(SHIPPED, load=published, options=PUBLISHED),
-    "cifar10": CIFAR10,
-    "images": IMAGES,
-    **dict.fromkeys(("ring", "grid", "swiss_roll"), POINTS),
-}
+DATASETS = {"digits": DIGITS, "mnist": MNIST, "cifar10": CIFAR10, "images": IMAGES}
+DATASETS |= dict.fromkeys(("ring", "grid", "swiss_roll"), POINTS)
 
 
 def listed(names: list[str], last: str) -> str:

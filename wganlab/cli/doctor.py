@@ -52,8 +52,8 @@ def devices() -> str:
     """The device that training will use, and all GPUs."""
     import torch
 
-    found = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
-    gpus = map(torch.cuda.get_device_properties, found)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus = map(torch.cuda.get_device_properties, range(count))
     named = "; ".join(f"{gpu.name}, {gpu.total_memory / 2**30:.1f} GiB" for gpu in gpus)
     machine = f"{platform.system()} {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
     return f"{named or 'no CUDA device: training uses the CPU'} ({machine})"
@@ -110,8 +110,7 @@ def distributed() -> str:
 
     kinds = ("gloo", "nccl", "mpi") if distributed.is_available() else ()
     backends = ", ".join(kind for kind in kinds if getattr(distributed, f"is_{kind}_available")())
-    here = Path(sys.executable).with_name("torchrun")
-    torchrun = here if here.exists() else shutil.which("torchrun")
+    torchrun = shutil.which("torchrun", path=Path(sys.executable).parent) or shutil.which("torchrun")
     found = f"torchrun: {torchrun or 'none, use python -m torch.distributed.run'}"
     return f"{backends or 'no backend'}; {found}"
 

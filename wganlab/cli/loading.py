@@ -47,9 +47,8 @@ def loaded(place: str) -> Iterator[Any]:
 def neighbour(name: str, folder: Path) -> bool:
     """Whether a module is a file of that folder or below, and none of an environment kept there."""
     file = getattr(sys.modules[name], "__file__", None)
-    if not file or "site-packages" in Path(file).parts or name.split(".")[0] == "wganlab":
-        return False
-    return Path(file).resolve().is_relative_to(folder)
+    foreign = not file or "site-packages" in Path(file).parts or name.split(".")[0] == "wganlab"
+    return not foreign and Path(file).resolve().is_relative_to(folder)
 
 
 @contextlib.contextmanager

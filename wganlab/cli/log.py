@@ -74,8 +74,8 @@ def show_progress(steps: Iterator[Step], done: int, until: int, *, silent: bool)
     Losses are read only where they are shown, and nothing is where ``silent``.
     """
     began = last = time.monotonic()
-    hidden = True if silent else None  # None: where there is no terminal
-    with tqdm(total=until, initial=min(done, until), unit="step", disable=hidden) as bar:
+    # ``disable=None``: where there is no terminal
+    with tqdm(total=until, initial=min(done, until), unit="step", disable=silent or None) as bar:
         for step in steps:
             yield step
             bar.update()

@@ -53,8 +53,7 @@ def print_error(text: str) -> None:
 @contextlib.contextmanager
 def print_warnings(aloud: bool = True) -> Iterator[None]:
     """Warnings as one line each, or none; whatever a filter makes of warnings, the run goes on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(action="always"):
         warnings.showwarning = lambda message, *_: print_error(f"note: {message}") if aloud else None
         yield
 
@@ -67,10 +66,10 @@ class Stop:
     before the first step there is nothing to lose; afterwards it is ignored, so that a save is never cut.
     """
 
-    def __init__(self):
-        self.signal, self.begun, self.handlers = 0, False, {}
+    signal, begun = 0, False
 
     def __enter__(self) -> "Stop":
+        self.handlers = {}
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 number = getattr(signal, name, None)

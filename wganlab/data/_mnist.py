@@ -15,8 +15,8 @@ import torch
 
 from .._files import errors_as
 from ..errors import DataError
-from ._digits import Images, scaled
 from ._download import File, cache, cached, find, opened
+from ._shipped import Images, scaled
 
 MOST = 1_000_000  # pictures: a header that says more is not believed
 CHUNK = 1 << 20
@@ -69,9 +69,8 @@ def mnist(folder: str | Path | None = None, *, train: bool = True, download: boo
 def places(name: str) -> list[str]:
     """Where a file of MNIST lies below a folder, by any of the names that are in use."""
     names = (name, name.replace("-idx", ".idx"))
-    within = [f"{name}/" for name in names]  # as some unpackers leave it
-    files = [f"{name}{end}" for name in names for end in ("", ".gz")]
-    return [f"{place}{file}" for place in ("", "raw/", "MNIST/raw/", "mnist/", *within) for file in files]
+    folders = ("", "raw/", "MNIST/raw/", "mnist/", *(f"{name}/" for name in names))  # as unpackers leave it
+    return [f"{folder}{name}{end}" for folder in folders for name in names for end in ("", ".gz")]
 
 
 def read_idx(path: Path, row: tuple[int, ...]) -> np.ndarray:

@@ -107,23 +107,17 @@ def opened(file: Path) -> Iterator[Image.Image]:
     """A picture whose header was read; whatever goes wrong with it becomes a ``DataError`` that names it."""
     if not file.is_file():  # a pipe would wait for ever
         raise DataError(f"The picture {file} is no regular file. Take it out of the folder.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ``MOST_PIXELS`` is stricter
-            with Image.open(file, formats=FORMATS) as picture:
-                width, height = picture.size
-                if width * height > MOST_PIXELS:  # before they are unpacked
-                    what = f"{width} x {height} pixels, more than {MOST_PIXELS}. Make it smaller"
-                    raise DataError(f"{file} has {what}.")
-                if picture.mode in ("I", "F"):
-                    what = f"32 bits a pixel (mode {picture.mode}), whose range is not known"
-                    raise DataError(f"{file} has {what}. Save it with 16.")
-                yield picture
-    except DataError:
-        raise
-    except Exception as error:  # what foreign bytes raise differs from format to format
-        reason = f"{type(error).__name__}: {error}. Replace it, or take it out of the folder"
-        raise DataError(f"The picture {file} cannot be read: {reason}.") from error
+    remedy = "Replace it, or take it out of the folder."  # what foreign bytes raise differs between formats
+    errors = errors_as(DataError, f"The picture {file} cannot be read", remedy, Exception, named=True)
+    silent = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
+    with errors, silent, Image.open(file, formats=FORMATS) as picture:
+        w, h = picture.size
+        if w * h > MOST_PIXELS:  # before they are unpacked; stricter than Pillow
+            raise DataError(f"{file} has {w} x {h} pixels, more than {MOST_PIXELS}. Make it smaller.")
+        if picture.mode in ("I", "F"):
+            what = f"32 bits a pixel (mode {picture.mode}), whose range is not known"
+            raise DataError(f"{file} has {what}. Save it with 16.")
+        yield picture
 
 
 def square(picture: Image.Image, size: int, channels: int) -> np.ndarray:
