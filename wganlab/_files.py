@@ -29,9 +29,9 @@ def errors_as(kind: type, said: str, remedy="", caught=(OSError, ValueError), na
     except WganlabError:
         raise
     except caught as error:
-        name, reason = type(error).__name__, getattr(error, "strerror", None) or str(error)
-        reason = f"{name}: {error}" if named else reason.rstrip(".") or name
-        raise kind(f"{said}: {reason}. {remedy}".rstrip()) from error
+        name, text = type(error).__name__, getattr(error, "strerror", None) or str(error)
+        text = text.partition("\n")[0].rstrip(".")  # PyTorch goes on for a page
+        raise kind(f"{said}: {f'{name}: {text}' if named else text or name}. {remedy}".rstrip()) from error
 
 
 def space_message(path: Path, size: int) -> str:

@@ -146,11 +146,8 @@ def read(path: str | Path) -> dict[str, Any]:
         except CheckpointError:
             remedy = "Use another checkpoint or start again."
         raise CheckpointError(f"{error} {remedy}") from error
-    try:
+    with errors_as(CheckpointError, f"{path} does not hold plain tensors and numbers", caught=Exception):
         state = torch.load(io.BytesIO(archive), map_location="cpu", weights_only=True)
-    except Exception as error:  # whoever made the file decides which
-        said = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path} does not hold plain tensors and numbers: {said}") from error
     for name, kind in ENTRIES.items():
         if not isinstance(state, dict) or not isinstance(state.get(name, ...), kind):
             raise CheckpointError(f"{path} has no entry '{name}' of its kind: this version did not write it.")

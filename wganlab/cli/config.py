@@ -86,7 +86,11 @@ def load_config(path: Path, extra: dict[str, Any]) -> RunConfig:
 
 
 def new_config(options: argparse.Namespace) -> RunConfig:
-    """A new run: what the options say, and for the rest what is usual for the data."""
+    """A new run: what the options say, and for the rest what is usual for the data.
+
+    Pictures from a folder get the channels and the side asked for, else those that they have where dcgan is
+    for that, else the side 64.
+    """
     name = options.data or "digits"
     data = DATASETS[name]
     given = {"--size": options.size, "--channels": options.channels}
@@ -98,22 +102,13 @@ def new_config(options: argparse.Namespace) -> RunConfig:
             raise InputError(f"--data {name} needs {flag} PATH, a folder of pictures.")
     usual = {"data": name, "shape": list(data.shape), "players": data.players, "batch": data.batch}
     if "--size" in data.options:
-        usual["shape"] = shape_of_pictures(options)
-        usual["size"] = usual["shape"][-1]
+        found = kinds(options.source)
+        channels = options.channels or found.channels
+        size = options.size or (found.side if found.side in SIDES[channels] else 64)
+        usual |= {"shape": [channels, size, size], "size": size}
     usual["recipe"] = "wgan_gp_resnet" if options.players == "resnet" else data.recipe
     asked = {name: getattr(options, name) for name in (*DECISIVE, "source", "steps")}
     return RunConfig(**usual | {name: value for name, value in asked.items() if value is not None})
-
-
-def shape_of_pictures(options: argparse.Namespace) -> list[int]:
-    """Channels and sides of pictures from a folder: as asked for, else as they are where dcgan is for that.
-
-    Where it is not, the side is 64.
-    """
-    found = kinds(options.source)
-    channels = options.channels or found.channels
-    own = found.side if found.side in SIDES[channels] else 64
-    return [channels, options.size or own, options.size or own]
 
 
 def check_same(path: Path, what: str, saved: Any, now: Any, remedy: str) -> None:

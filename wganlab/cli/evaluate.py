@@ -22,9 +22,6 @@ MODE_RADIUS = 0.2  # a point so close to a centre belongs to its mode; the centr
 LEAST_ROWS = 128  # for the covariance of 64 features of a picture
 
 
-Measure = dict[str, Any]  # a ``name``, a ``value`` and its ``floor``, and a ``note``
-
-
 def run(options: argparse.Namespace) -> int:
     """The exit code."""
     config, game, average = load_run(options.folder)
@@ -38,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def measure(name: str, value: float | None, floor: float | None, note: str) -> Measure:
+def measure(name: str, value: float | None, floor: float | None, note: str) -> dict:
     """A number and its floor, the same between real and real; ``None`` and the reason where there is none."""
     return {"name": name, "value": value, "floor": floor, "note": note}
 
@@ -77,7 +74,7 @@ def real_samples(data: Sampler | Tensor, words: str, n: int, seed: int) -> tuple
     return data[rows[:n]], data[rows[n : 2 * n]]
 
 
-def measures(config: RunConfig, game: Game, *x: Tensor) -> list[Measure]:
+def measures(config: RunConfig, game: Game, *x: Tensor) -> list[dict]:
     """All that can be computed for the data, and for the rest the reason why not.
 
     ``x`` are n rows each: two real samples that share none, and generated ones.
@@ -90,7 +87,7 @@ def measures(config: RunConfig, game: Game, *x: Tensor) -> list[Measure]:
 
 
 @torch.no_grad()
-def estimate(game: Game, *x: Tensor) -> Measure:
+def estimate(game: Game, *x: Tensor) -> dict:
     """E f(x) - E f(g(z)) on the same rows, where the critic was trained to make that large."""
     name = "critic's estimate"
     if game.recipe.objective is not objectives.wasserstein:
@@ -105,7 +102,7 @@ def estimate(game: Game, *x: Tensor) -> Measure:
     return measure(name, real_mean - fake, real_mean - other, note)
 
 
-def modes(config: RunConfig, real: Tensor, other: Tensor, fake: Tensor) -> list[Measure]:
+def modes(config: RunConfig, real: Tensor, other: Tensor, fake: Tensor) -> list[dict]:
     """How many modes are met, and the share of points that meet one."""
     centres = getattr(config.load(), "centres", None)
     if centres is None:
@@ -115,13 +112,13 @@ def modes(config: RunConfig, real: Tensor, other: Tensor, fake: Tensor) -> list[
     return [measure("modes met", met.modes, floor.modes, f"of {len(centres)}"), share]
 
 
-def digit_score(config: RunConfig, real: Tensor, other: Tensor, fake: Tensor) -> list[Measure]:
+def digit_score(config: RunConfig, real: Tensor, other: Tensor, fake: Tensor) -> list[dict]:
     """The distance of digits by the features of a network that reads them."""
     value, floor = (metrics.digit_score(real, rows) for rows in (fake, other))
     return [measure(config.dataset.measure, value, floor, "Frechet distance on 64 features; not FID")]
 
 
-def frechet(config: RunConfig, *x: Tensor) -> list[Measure]:
+def frechet(config: RunConfig, *x: Tensor) -> list[dict]:
     """The distance of pictures by their principal components."""
     return [measure(config.dataset.measure, *metrics.principal_frechet(*x), "of real pixels; not FID")]
 

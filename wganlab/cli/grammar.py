@@ -12,7 +12,6 @@ from .. import __version__
 from .datasets import DATASETS, takers, usual
 from .terminal import print_error, print_result
 
-PLAYERS = ("mixed", "mlp", "dcgan", "resnet")
 RECIPES = ("gan", "dcgan", "wgan", "wgan_gp", "wgan_lp", "sn_gan")
 RECIPES += ("wgan_gp_toy", "wgan_gp_digits", "wgan_gp_resnet")
 CODES = """\
@@ -152,7 +151,7 @@ def train(verb: argparse.ArgumentParser) -> None:
 
 def game_options(add: Callable) -> None:
     """What decides a run's numbers, besides the data; ``None`` until a ``RunConfig`` is made of it."""
-    add("--players", choices=PLAYERS, help=f"default: {usual('players')}")
+    add("--players", choices=("mixed", "mlp", "dcgan", "resnet"), help=f"default: {usual('players')}")
     add("--recipe", choices=RECIPES, help=f"default: {usual('recipe')}; wgan_gp_resnet for resnet")
     add("--batch", type=whole(1, 2**20), metavar="M", help=f"rows a batch (default: {usual('batch')})")
     add("--seed", type=whole(0, 2**63 - 1), metavar="S", help="decides all randomness (default: 0)")

@@ -85,11 +85,9 @@ def results(name: str) -> Results:
     'python data/make_digit_features.py'
     """
     path = folder() / "runs" / f"{name}.json"
-    try:
+    kept = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
+    with errors_as(DataError, f"There are no results '{name}' at {path}", f"Kept are: {kept}."):
         about = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        kept = ", ".join(sorted(file.stem for file in path.parent.glob("*.json"))) or "none"
-        raise DataError(f"There are no results '{name}' at {path} ({error}). Kept are: {kept}.") from error
     if "sha256" not in about:
         raise DataError(f"{path} does not say the sha256 of its arrays. {RESTORE}")
     content = read_checked(path.with_suffix(".npz"), about["sha256"])
