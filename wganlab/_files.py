@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from glob import escape
@@ -104,8 +103,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     with errors_as(CheckpointError, f"Cannot write into {folder}", "Name another folder."):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
+        file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
     with file:
         try:
             if fcntl:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import checkpoints, networks, recipes
+from .. import checkpoints, data, networks, recipes, sampling
 from ..data._pictures import kinds
 from ..engine.ranks import Ranks
 from ..errors import CheckpointError, InputError
@@ -52,8 +52,15 @@ class RunConfig:
         return DATASETS[self.data]
 
     def load(self, *, train: bool = True, download: bool = False) -> Sampler | Tensor:
-        """The data: a distribution, or rows (n, ...)."""
-        return self.dataset.load(self, train, download)
+        """The data: a distribution in the plane, or rows (n, ...) of the training or the test set."""
+        match self.data:
+            case "digits":
+                return data.digits().x
+            case "mnist" | "cifar10":
+                return getattr(data, self.data)(self.source, train=train, download=download).x
+            case "images":
+                return data.images(self.source, size=self.size, channels=self.shape[0])
+        return getattr(sampling, self.data)()
 
     def resumed(self, path: Path, options: argparse.Namespace) -> "RunConfig":
         """The same run, perhaps longer; raises ``CheckpointError`` if an option asks for another one."""
@@ -92,21 +99,21 @@ def new_config(options: argparse.Namespace) -> RunConfig:
     for that, else the side 64.
     """
     name = options.data or "digits"
-    data = DATASETS[name]
+    known = DATASETS[name]
     given = {"--size": options.size, "--channels": options.channels}
     given |= {"--from": options.source, "--download": options.download}
     for flag, value in given.items():
-        if value and flag not in data.options:
+        if value and flag not in known.options:
             raise InputError(f"{flag} is for --data {takers(flag)}, not for {name}. Leave it out.")
-        if not value and flag in data.required:
+        if not value and flag in known.required:
             raise InputError(f"--data {name} needs {flag} PATH, a folder of pictures.")
-    usual = {"data": name, "shape": list(data.shape), "players": data.players, "batch": data.batch}
-    if "--size" in data.options:
+    usual = {"data": name, "shape": list(known.shape), "players": known.players, "batch": known.batch}
+    if "--size" in known.options:
         found = kinds(options.source)
         channels = options.channels or found.channels
         size = options.size or (found.side if found.side in SIDES[channels] else 64)
         usual |= {"shape": [channels, size, size], "size": size}
-    usual["recipe"] = "wgan_gp_resnet" if options.players == "resnet" else data.recipe
+    usual["recipe"] = "wgan_gp_resnet" if options.players == "resnet" else known.recipe
     asked = {name: getattr(options, name) for name in (*DECISIVE, "source", "steps")}
     return RunConfig(**usual | {name: value for name, value in asked.items() if value is not None})
 

@@ -111,8 +111,7 @@ def distributed() -> str:
     kinds = ("gloo", "nccl", "mpi") if distributed.is_available() else ()
     backends = ", ".join(kind for kind in kinds if getattr(distributed, f"is_{kind}_available")())
     torchrun = shutil.which("torchrun", path=Path(sys.executable).parent) or shutil.which("torchrun")
-    found = f"torchrun: {torchrun or 'none, use python -m torch.distributed.run'}"
-    return f"{backends or 'no backend'}; {found}"
+    return f"{backends or 'no backend'}; torchrun: {torchrun or 'none, use python -m torch.distributed.run'}"
 
 
 def same_gradient() -> str:

@@ -38,10 +38,9 @@ class Log(contextlib.AbstractContextManager):
         """The whole rows up to a step."""
         with errors_as(CheckpointError, f"Cannot read {self.path}", "Move it away to go on."):
             lines = self.path.read_text(encoding="utf-8").split("\n")
-        header, *rows = [line.split(",") for line in lines[:-1] or [""]]  # the last is empty, or half a row
-        if header != COLUMNS:
-            wrong = f"{self.path} does not begin with '{','.join(COLUMNS)}'"
-            raise CheckpointError(f"{wrong}. Move it away to go on.")
+            header, *rows = [line.split(",") for line in lines[:-1] or [""]]  # the last is none, or half
+            if header != COLUMNS:
+                raise ValueError(f"it does not begin with '{','.join(COLUMNS)}'")
         return [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= step]
 
     def write(self, step: Step) -> None:

@@ -73,9 +73,8 @@ class Stop:
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 number = getattr(signal, name, None)
-                if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
-                    continue
-                self.handlers[number] = signal.signal(number, self)
+                if number and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+                    self.handlers[number] = signal.signal(number, self)
         return self
 
     def __exit__(self, *_) -> None:
