@@ -13,7 +13,6 @@ from .. import checkpoints, data, networks, recipes, sampling
 from ..data._pictures import kinds
 from ..engine.ranks import Ranks
 from ..errors import CheckpointError, InputError
-from ..sampling import Sampler
 from ..training import Average, Game
 from .datasets import DATASETS, Dataset, takers
 from .terminal import print_warnings
@@ -51,7 +50,7 @@ class RunConfig:
         """What is usual for the data."""
         return DATASETS[self.data]
 
-    def load(self, *, train: bool = True, download: bool = False) -> Sampler | Tensor:
+    def load(self, *, train: bool = True, download: bool = False) -> sampling.Sampler | Tensor:
         """The data: a distribution in the plane, or rows (n, ...) of the training or the test set."""
         match self.data:
             case "digits":
@@ -125,7 +124,7 @@ def check_same(path: Path, what: str, saved: Any, now: Any, remedy: str) -> None
         raise CheckpointError(f"{wrong}. {remedy}, or name another folder.")
 
 
-def fingerprint(x: Sampler | Tensor) -> dict[str, Any]:
+def fingerprint(x: sampling.Sampler | Tensor) -> dict[str, Any]:
     """How many rows the data have, and their sha256; a distribution has neither."""
     if not torch.is_tensor(x):
         return {"rows": 0, "sha256": ""}

@@ -68,10 +68,9 @@ def cached(file: File, folder: Path, download: bool) -> Path:
             write_atomically(path, fetch(file, 60 + file.size / SLOWEST))
             return path
     remedy = "Get it with download=True (--download), or hand in the folder where you have it."
-    if found is None:
-        raise DataError(f"{path} is not in the cache. {remedy}")
     if found != file.sha256:
-        raise DataError(f"{path} was altered: its sha256 is {found}, expected {file.sha256}. {remedy}")
+        altered = f"was altered: its sha256 is {found}, expected {file.sha256}"
+        raise DataError(f"{path} {altered if found else 'is not in the cache'}. {remedy}")
     return path
 
 
