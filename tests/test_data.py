@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from wganlab import data
-from wganlab.data import _digits, _results
+from wganlab.data import _shipped
 from wganlab.errors import DataError
 
 ARRAYS = {"loss": np.array([3.0, 1.5]), "step": np.array([1, 2])}
@@ -25,8 +25,7 @@ PACKAGE = Path(data.__file__).parent.parent
 def folder(monkeypatch, tmp_path):
     """A copy of the data, which a test may break."""
     shutil.copy(data.folder() / "digits.npz", tmp_path)
-    for module in (_digits, _results):
-        monkeypatch.setattr(module, "folder", lambda: tmp_path)
+    monkeypatch.setattr(_shipped, "folder", lambda: tmp_path)
     return tmp_path
 
 

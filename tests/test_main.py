@@ -473,7 +473,7 @@ def test_altered_digits_exit_with_3(tmp_path, capsys, monkeypatch):
     content = bytearray((data.folder() / "digits.npz").read_bytes())
     content[1000] ^= 1
     (tmp_path / "digits.npz").write_bytes(content)
-    monkeypatch.setattr(data._digits, "folder", lambda: tmp_path)
+    monkeypatch.setattr(data._shipped, "folder", lambda: tmp_path)
     refused(capsys, 3, f"{data.DIGITS_SHA256}.*git checkout", "train", tmp_path / "run", *CPU)
 
 

@@ -262,7 +262,7 @@ def test_digit_score_refuses(digits):
 
 
 def test_a_missing_classifier_is_a_data_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(data._results, "folder", lambda: tmp_path)
+    monkeypatch.setattr(data._shipped, "folder", lambda: tmp_path)
     metrics.trained_digit_classifier.cache_clear()
     with pytest.raises(DataError, match=r"no results 'digit_features'"):
         metrics.trained_digit_classifier()

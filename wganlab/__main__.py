@@ -6,29 +6,31 @@ Ctrl-C and SIGTERM. A failure is one line on stderr, without a traceback unless 
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 
 from .cli.grammar import parser
-from .cli.terminal import discard_stdout, flush_stdout, print_error
+from .cli.terminal import print_error
+from .errors import CheckpointError, DataError, DivergenceError, InputError, WganlabError
 
 __all__ = ["main", "parser"]
+
+CODES = {InputError: 2, DataError: 3, CheckpointError: 4, DivergenceError: 5, WganlabError: 1}
+NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory")  # as PyTorch says it
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns its exit code, and raises ``SystemExit`` where argparse does."""
     options = argparse.Namespace(debug=False)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it speaks up where HOME cannot be written
     try:
-        try:
-            options = parser().parse_args(arguments)
-            # A verb is imported when it is called for: PyTorch takes a second.
-            return importlib.import_module(f".cli.{options.verb}", __package__).run(options)
-        finally:
-            flush_stdout()
+        options = parser().parse_args(arguments)
+        # A verb is imported when it is called for: PyTorch takes a second.
+        return importlib.import_module(f".cli.{options.verb}", __package__).run(options)
     except KeyboardInterrupt as stop:
         return 128 + (stop.args[0] if stop.args and isinstance(stop.args[0], int) else 2)
     except BrokenPipeError:
-        discard_stdout()
         return 141  # what a shell says of a program that a broken pipe has ended
     except Exception as error:
         if options.debug:
@@ -38,11 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def failure(error: Exception) -> int:
     """Say in one line what went wrong, and give the exit code of its kind."""
-    from .errors import CheckpointError, DataError, DivergenceError, InputError, WganlabError
-
-    codes = {InputError: 2, DataError: 3, CheckpointError: 4, DivergenceError: 5, WganlabError: 1}
-    code, text = next((code for kind, code in codes.items() if isinstance(error, kind)), None), str(error)
-    if code is None and out_of_memory(error):
+    code, text = next((code for kind, code in CODES.items() if isinstance(error, kind)), None), str(error)
+    if code is None and (isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)):
         code, text = 2, "There is not enough memory for this. Take a smaller --batch, --size, --count or -n."
     elif code is None:
         code, text = 1, f"unexpected {type(error).__name__}: {error}"
@@ -53,14 +52,6 @@ def failure(error: Exception) -> int:
             return code
     print_error(text)
     return code
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether memory, of the computer or of a GPU, was asked for and not given."""
-    words = ("can't allocate memory", "not enough memory", "CUDA out of memory")
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )
 
 
 if __name__ == "__main__":

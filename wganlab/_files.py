@@ -3,13 +3,12 @@
 import contextlib
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from glob import escape
 from pathlib import Path
 
-from .errors import CheckpointError
+from .errors import CheckpointError, WganlabError
 
 try:
     import fcntl
@@ -17,9 +16,21 @@ except ImportError:  # Windows: there, a second run in one folder is not noticed
     fcntl = None
 
 
-def reason(error: Exception) -> str:
-    """What the system says of a failure; a path with NUL in it is a ``ValueError``."""
-    return getattr(error, "strerror", None) or str(error)
+@contextlib.contextmanager
+def errors_as(kind: type, said: str, remedy="", caught=(OSError, ValueError), named=False) -> Iterator[None]:
+    """What is ``caught`` inside becomes an error of this ``kind``: what was ``said``, the reason, the remedy.
+
+    By default that is what the system refuses; a path with NUL in it is a ``ValueError``. What is reported on
+    purpose stays as it is. ``named`` tells the class of the error, too.
+    """
+    try:
+        yield
+    except WganlabError:
+        raise
+    except caught as error:
+        name, text = type(error).__name__, getattr(error, "strerror", None) or str(error)
+        text = text.partition("\n")[0].rstrip(".")  # PyTorch goes on for a page
+        raise kind(f"{said}: {f'{name}: {text}' if named else text or name}. {remedy}".rstrip()) from error
 
 
 def space_message(path: Path, size: int) -> str:
@@ -52,23 +63,17 @@ def write_atomically(path: Path, content: bytes, *, keep: Path | None = None) ->
             if os.name == "nt":  # which renames no open file
                 file.close()
             os.replace(new, path)
-    except BaseException:
+        with contextlib.suppress(OSError):  # the new file is in place; this is more than was asked for
+            if kept:  # only now: until then ``keep`` may be the only one that is whole
+                os.replace(old, keep)
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)  # so that the renames last through a power failure
+            finally:
+                os.close(folder)
+    finally:
         for part in (new, old):
             part.unlink(missing_ok=True)
-        raise
-    with contextlib.suppress(OSError):  # the new file is in place; what follows is more than was asked for
-        if kept:  # only now: until then ``keep`` may be the only one that is whole
-            os.replace(old, keep)
-        flush_folder(path.parent)
-
-
-def flush_folder(path: Path) -> None:
-    """Make the renames in a folder last through a power failure."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def hard_link(path: Path, name: Path) -> bool:
@@ -77,7 +82,6 @@ def hard_link(path: Path, name: Path) -> bool:
         with contextlib.suppress(OSError):
             give(path, name)
             return True
-    name.unlink(missing_ok=True)
     return False
 
 
@@ -97,12 +101,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
     ``CheckpointError`` if it cannot be written, or another living process has locked it. The
     lock is one on ``folder/.lock``, which the kernel lifts when the process ends, however it ends.
     """
-    try:
+    with errors_as(CheckpointError, f"Cannot write into {folder}", "Name another folder."):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"Cannot write into {folder}: {reason(error)}. Name another folder.") from error
+        file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
     with file:
         try:
             if fcntl:

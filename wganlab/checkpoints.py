@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._files import reason, space_message, write_atomically
+from ._files import errors_as, space_message, write_atomically
 from .errors import CheckpointError, DivergenceError, InputError
 from .training import Average, Game, parameters_of
 
@@ -107,27 +107,23 @@ def save(path: str | Path, game: Game, *, average: Average | None = None, extra:
     torch.save(state, buffer)
     archive = buffer.getvalue()
     content = MAGIC + hashlib.sha256(archive).hexdigest().encode() + b"\n" + archive
-    try:
+    remedy = f"{space_message(path, len(content))} A checkpoint that was there is untouched."
+    with errors_as(CheckpointError, f"Cannot write the checkpoint {path}", remedy):
         write_atomically(path, content, keep=previous(path))
-    except (OSError, ValueError) as error:
-        what = f"Cannot write the checkpoint {path}: {reason(error)}. {space_message(path, len(content))}"
-        raise CheckpointError(f"{what} A checkpoint that was there is untouched.") from error
 
 
 def verified(path: Path) -> bytes:
     """The archive in a checkpoint, its digest checked; raises ``CheckpointError``."""
-    try:
+    with errors_as(CheckpointError, f"Cannot load {path}", caught=(OSError, MemoryError)):
         if not path.is_file():  # a pipe would be waited for
             what = "is not a regular file" if path.exists() else "does not exist"
             raise CheckpointError(f"Cannot load {path}: it {what}.")
         with open(path, "rb") as file:
             header = file.read(HEADER)
-            archive = file.read() if header.startswith(MAGIC) else b""
-    except (OSError, MemoryError) as error:
-        raise CheckpointError(f"Cannot load {path}: {reason(error) or 'it is too large'}.") from error
-    if not header.startswith(MAGIC):
-        what = f"{path} is not a wganlab checkpoint of format 1: it starts with {header[:20]!r}"
-        raise CheckpointError(f"{what}. A newer format needs a newer wganlab.")
+            if not header.startswith(MAGIC):
+                what = f"{path} is not a wganlab checkpoint of format 1: it starts with {header[:20]!r}"
+                raise CheckpointError(f"{what}. A newer format needs a newer wganlab.")
+            archive = file.read()
     stored, found = header[len(MAGIC) :].decode("latin-1"), hashlib.sha256(archive).hexdigest()
     if stored != f"{found}\n":
         what = f"its sha256 is {found[:12]}..., and {stored[:12]!r}... was written"
@@ -150,11 +146,8 @@ def read(path: str | Path) -> dict[str, Any]:
         except CheckpointError:
             remedy = "Use another checkpoint or start again."
         raise CheckpointError(f"{error} {remedy}") from error
-    try:
+    with errors_as(CheckpointError, f"{path} does not hold plain tensors and numbers", caught=Exception):
         state = torch.load(io.BytesIO(archive), map_location="cpu", weights_only=True)
-    except Exception as error:  # whoever made the file decides which
-        said = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path} does not hold plain tensors and numbers: {said}") from error
     for name, kind in ENTRIES.items():
         if not isinstance(state, dict) or not isinstance(state.get(name, ...), kind):
             raise CheckpointError(f"{path} has no entry '{name}' of its kind: this version did not write it.")
@@ -176,11 +169,9 @@ def load(path: str | Path, game: Game, *, average: Average | None = None, state:
     fill_optimizers(trial["game"], state["game"].get("step"))
     here = snapshot(**trial)
     check_compatible(path, state, here)
-    try:
+    with errors_as(CheckpointError, f"{path} does not fit", caught=Exception):  # whatever PyTorch refuses
         for name, part in trial.items():
             part.load_state_dict(copy.deepcopy(state[name]))  # an optimizer keeps the tensors it is handed
-    except Exception as error:  # a list for a dict, or what else PyTorch refuses
-        raise CheckpointError(f"{path} does not fit: {error}") from error
     for name, unit in (("threads", " threads"), ("device", "")):
         before, now = state.get(name, here[name]), here[name]
         if before != now:

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import checkpoints, networks, recipes
+from .. import checkpoints, data, networks, recipes, sampling
 from ..data._pictures import kinds
 from ..engine.ranks import Ranks
 from ..errors import CheckpointError, InputError
-from ..sampling import Sampler
 from ..training import Average, Game
 from .datasets import DATASETS, Dataset, takers
 from .terminal import print_warnings
@@ -51,9 +50,16 @@ class RunConfig:
         """What is usual for the data."""
         return DATASETS[self.data]
 
-    def load(self, *, train: bool = True, download: bool = False) -> Sampler | Tensor:
-        """The data: a distribution, or rows (n, ...)."""
-        return self.dataset.load(self, train, download)
+    def load(self, *, train: bool = True, download: bool = False) -> sampling.Sampler | Tensor:
+        """The data: a distribution in the plane, or rows (n, ...) of the training or the test set."""
+        match self.data:
+            case "digits":
+                return data.digits().x
+            case "mnist" | "cifar10":
+                return getattr(data, self.data)(self.source, train=train, download=download).x
+            case "images":
+                return data.images(self.source, size=self.size, channels=self.shape[0])
+        return getattr(sampling, self.data)()
 
     def resumed(self, path: Path, options: argparse.Namespace) -> "RunConfig":
         """The same run, perhaps longer; raises ``CheckpointError`` if an option asks for another one."""
@@ -80,41 +86,35 @@ class RunConfig:
 def load_config(path: Path, extra: dict[str, Any]) -> RunConfig:
     """The run whose checkpoint holds ``extra``; raises ``CheckpointError`` unless ``train`` wrote it."""
     kept = {"source" if name == "from" else name: value for name, value in extra.items()}
-    names = [field.name for field in fields(RunConfig)]
-    if not kept.keys() >= set(names) or kept["data"] not in DATASETS:
+    if kept.keys() != {field.name for field in fields(RunConfig)} or kept["data"] not in DATASETS:
         raise CheckpointError(f"{path} was not written by 'wganlab train': it does not say of which data.")
-    return RunConfig(**{name: kept[name] for name in names})
+    return RunConfig(**kept)
 
 
 def new_config(options: argparse.Namespace) -> RunConfig:
-    """A new run: what the options say, and for the rest what is usual for the data."""
+    """A new run: what the options say, and for the rest what is usual for the data.
+
+    Pictures from a folder get the channels and the side asked for, else those that they have where dcgan is
+    for that, else the side 64.
+    """
     name = options.data or "digits"
-    data = DATASETS[name]
+    known = DATASETS[name]
     given = {"--size": options.size, "--channels": options.channels}
     given |= {"--from": options.source, "--download": options.download}
     for flag, value in given.items():
-        if value and flag not in data.options:
+        if value and flag not in known.options:
             raise InputError(f"{flag} is for --data {takers(flag)}, not for {name}. Leave it out.")
-        if not value and flag in data.required:
+        if not value and flag in known.required:
             raise InputError(f"--data {name} needs {flag} PATH, a folder of pictures.")
-    usual = {"data": name, "shape": list(data.shape), "players": data.players, "batch": data.batch}
-    if "--size" in data.options:
-        usual["shape"] = shape_of_pictures(options)
-        usual["size"] = usual["shape"][-1]
-    usual["recipe"] = "wgan_gp_resnet" if options.players == "resnet" else data.recipe
+    usual = {"data": name, "shape": list(known.shape), "players": known.players, "batch": known.batch}
+    if "--size" in known.options:
+        found = kinds(options.source)
+        channels = options.channels or found.channels
+        size = options.size or (found.side if found.side in SIDES[channels] else 64)
+        usual |= {"shape": [channels, size, size], "size": size}
+    usual["recipe"] = "wgan_gp_resnet" if options.players == "resnet" else known.recipe
     asked = {name: getattr(options, name) for name in (*DECISIVE, "source", "steps")}
     return RunConfig(**usual | {name: value for name, value in asked.items() if value is not None})
-
-
-def shape_of_pictures(options: argparse.Namespace) -> list[int]:
-    """Channels and sides of pictures from a folder: as asked for, else as they are where dcgan is for that.
-
-    Where it is not, the side is 64.
-    """
-    found = kinds(options.source)
-    channels = options.channels or found.channels
-    own = found.side if found.side in SIDES[channels] else 64
-    return [channels, options.size or own, options.size or own]
 
 
 def check_same(path: Path, what: str, saved: Any, now: Any, remedy: str) -> None:
@@ -124,7 +124,7 @@ def check_same(path: Path, what: str, saved: Any, now: Any, remedy: str) -> None
         raise CheckpointError(f"{wrong}. {remedy}, or name another folder.")
 
 
-def fingerprint(x: Sampler | Tensor) -> dict[str, Any]:
+def fingerprint(x: sampling.Sampler | Tensor) -> dict[str, Any]:
     """How many rows the data have, and their sha256; a distribution has neither."""
     if not torch.is_tensor(x):
         return {"rows": 0, "sha256": ""}
@@ -146,18 +146,15 @@ def players(name: str, row: tuple[int, ...], latent: int) -> tuple[nn.Module, nn
             return networks.dcgan_generator(latent), critic
         case "dcgan", (1, 28, 28):
             return networks.dcgan_generator(latent), networks.dcgan_critic()
-        case "dcgan", (channels, 32, 32):
-            generator = networks.dcgan32_generator(latent, channels=channels)
-            return generator, networks.dcgan32_critic(channels=channels)
-        case "dcgan", (channels, 64, 64):
-            generator = networks.dcgan64_generator(latent, channels=channels)
-            return generator, networks.dcgan64_critic(channels=channels)
+        case "dcgan", (c, 32, 32):
+            return networks.dcgan32_generator(latent, channels=c), networks.dcgan32_critic(channels=c)
+        case "dcgan", (c, 64, 64):
+            return networks.dcgan64_generator(latent, channels=c), networks.dcgan64_critic(channels=c)
         case "resnet", (3, 32, 32):
             return networks.resnet_generator(latent), networks.resnet_critic()
-    raise InputError(
-        f"--players {name} has none for rows of shape {row}: mlp is for any, mixed for 28x28 in grey, dcgan "
-        f"for that, 32x32 and 64x64, resnet for 32x32 in colour. Choose others, or for images another --size."
-    )
+    rule = "mlp is for any, mixed for 28x28 in grey, dcgan for that, 32x32 and 64x64, resnet for 32x32 in"
+    remedy = "colour. Choose others, or for images another --size."
+    raise InputError(f"--players {name} has none for rows of shape {row}: {rule} {remedy}")
 
 
 def set_up(config: RunConfig, ranks: Ranks) -> tuple[Game, Average]:
@@ -166,9 +163,8 @@ def set_up(config: RunConfig, ranks: Ranks) -> tuple[Game, Average]:
     generator, critic = players(config.players, tuple(config.shape), config.dataset.latent)
     if config.recipe == "sn_gan":  # its constraint is in the critic's layers
         critic = networks.spectral(critic)
-    pair = (generator.to(ranks.device), critic.to(ranks.device))
-    generator, critic = (ranks.share_batchnorm(player, config.batch) for player in pair)
-    game = Game(generator, critic, getattr(recipes, config.recipe), mean=ranks.mean(config.batch))
+    pair = [ranks.share_batchnorm(player.to(ranks.device), config.batch) for player in (generator, critic)]
+    game = Game(*pair, getattr(recipes, config.recipe), mean=ranks.mean(config.batch))
     return game, Average(game.generator)
 
 

@@ -1,23 +1,20 @@
-"""What can be learned, in one table, with what is usual for each: the only place that knows them by name.
+"""What can be learned, in one table, with what is usual for each; ``RunConfig.load`` knows how it is read.
 
-It imports nothing slow, since the help is made of it: a loader imports what it needs.
+It imports nothing slow, since the help is made of it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A kind of data, with the usual players, recipe, rows a batch and latent dimension.
+    """A kind of data, rows of a ``shape``, with the usual players, recipe, rows a batch and latent dimension.
 
-    ``load(config, train, download)`` is a distribution, or all rows as a tensor (n, ...), each of ``shape``.
     ``measure`` tells good samples from bad ones, besides distances, and ``tested_on`` names the data whose
     published test set they are held against. ``options`` are the flags that say where the data are or of
     what size, and ``required`` those of them that cannot be left out.
     """
 
-    load: Callable
     shape: tuple[int, ...]
     players: str
     recipe: str
@@ -29,63 +26,15 @@ class Dataset:
     required: tuple[str, ...] = ()
 
 
-def points(config, train: bool, download: bool):
-    """The distribution in the plane of that name."""
-    from .. import sampling
-
-    return getattr(sampling, config.data)()
-
-
-def digits(config, train: bool, download: bool):
-    """The digits that ship with wganlab, (5000, 1, 28, 28)."""
-    from .. import data
-
-    return data.digits().x
-
-
-def mnist(config, train: bool, download: bool):
-    """MNIST from a folder or the cache, (60000, 1, 28, 28), or its test set, (10000, ...)."""
-    from .. import data
-
-    return data.mnist(config.source, train=train, download=download).x
-
-
-def cifar10(config, train: bool, download: bool):
-    """CIFAR-10 from a folder or the cache, (50000, 3, 32, 32), or its test set, (10000, ...)."""
-    from .. import data
-
-    return data.cifar10(config.source, train=train, download=download).x
-
-
-def images(config, train: bool, download: bool):
-    """The pictures in a folder, (n, channels, size, size)."""
-    from .. import data
-
-    return data.images(config.source, size=config.size, channels=config.shape[0])
-
-
-FRECHET, PUBLISHED = "Frechet, 64 components", ("--from", "--download")
-SHIPPED = Dataset(digits, (1, 28, 28), "mixed", "wgan_gp_digits", 32, 64, "digit score", tested_on="mnist")
-CIFAR10 = Dataset(cifar10, (3, 32, 32), "dcgan", "wgan_gp", 64, 128, FRECHET, "cifar10", PUBLISHED)
-POINTS = Dataset(points, (2,), "mlp", "wgan_gp_toy", 128, 2, "modes")
-DATASETS = {
-    "digits": SHIPPED,
-    "mnist": replace(SHIPPED, load=mnist, options=PUBLISHED),
-    "cifar10": CIFAR10,
-    "images": Dataset(
-        images,
-        (3, 64, 64),
-        "dcgan",
-        "wgan_gp",
-        64,
-        128,
-        FRECHET,
-        None,
-        ("--size", "--channels", "--from"),
-        ("--from",),
-    ),
-    **dict.fromkeys(("ring", "grid", "swiss_roll"), POINTS),
-}
+FRECHET = "Frechet, 64 components"
+PUBLISHED, PICTURES = ("--from", "--download"), ("--size", "--channels", "--from")
+DIGITS = Dataset((1, 28, 28), "mixed", "wgan_gp_digits", 32, 64, "digit score", tested_on="mnist")
+MNIST = replace(DIGITS, options=PUBLISHED)
+CIFAR10 = Dataset((3, 32, 32), "dcgan", "wgan_gp", 64, 128, FRECHET, "cifar10", PUBLISHED)
+IMAGES = Dataset((3, 64, 64), "dcgan", "wgan_gp", 64, 128, FRECHET, None, PICTURES, ("--from",))
+POINTS = Dataset((2,), "mlp", "wgan_gp_toy", 128, 2, "modes")
+DATASETS = {"digits": DIGITS, "mnist": MNIST, "cifar10": CIFAR10, "images": IMAGES}
+DATASETS |= dict.fromkeys(("ring", "grid", "swiss_roll"), POINTS)
 
 
 def listed(names: list[str], last: str) -> str:

@@ -11,56 +11,41 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
 
 from .. import __version__
-from .terminal import print_result, quiet_matplotlib
-
-
-class Finding(NamedTuple):
-    """What was looked at, whether it is well, what was found, and whether wganlab cannot do without."""
-
-    name: str
-    ok: bool
-    found: str
-    required: bool = False
+from .terminal import print_result
 
 
 def run(options: argparse.Namespace) -> int:
     """The exit code: 0 if all that is required works, else 1."""
-    quiet_matplotlib()
     findings = [tried(*check) for check in CHECKS]
-    lacking = ", ".join(finding.name for finding in findings if finding.required and not finding.ok)
+    lacking = ", ".join(finding["name"] for finding in findings if finding["required"] and not finding["ok"])
     if options.json:
-        report = {"ok": not lacking, "findings": [finding._asdict() for finding in findings]}
-        print_result(json.dumps(report, indent=1))
+        print_result(json.dumps({"ok": not lacking, "findings": findings}, indent=1))
         return int(bool(lacking))
     for finding in findings:
-        mark = "ok" if finding.ok else "FAILED" if finding.required else "-"
-        print_result(f"{mark:7}{finding.name:14}{finding.found}")
+        mark = "ok" if finding["ok"] else "FAILED" if finding["required"] else "-"
+        print_result("{0:7}{name:14}{found}".format(mark, **finding))
     print_result(f"Not well: {lacking}. Mend that first." if lacking else "All that is required works.")
     return int(bool(lacking))
 
 
-def tried(name: str, look: Callable[[], str], required: bool) -> Finding:
-    """What ``look`` finds; what it raises is a finding too."""
+def tried(name: str, look: Callable[[], str], required: bool) -> dict[str, str | bool]:
+    """What was looked at, whether it is well, what was found, and whether wganlab cannot do without.
+
+    What ``look`` raises is a finding too.
+    """
     try:
-        return Finding(name, True, look(), required)
+        ok, found = True, look()
     except Exception as error:  # a sick machine is what a doctor is for
-        return Finding(name, False, " ".join(f"{type(error).__name__}: {error}".split()), required)
+        ok, found = False, " ".join(f"{type(error).__name__}: {error}".split())
+    return {"name": name, "ok": ok, "found": found, "required": required}
 
 
-def here() -> str:
-    """The version of wganlab, and where it is."""
-    return f"{__version__} in {Path(__file__).parent.parent}"
-
-
-def package(name: str, module: str) -> str:
-    """The version of a package that can be imported."""
-    found = importlib.import_module(module)
-    return getattr(found, "__version__", None) or metadata.version(name)  # the first says 2.13.0+cu130, too
+def version(package: str) -> str:
+    """The version of a package that can be imported, as it says it itself: 2.13.0+cu130."""
+    return importlib.import_module("ot" if package == "POT" else package).__version__
 
 
 def devices() -> str:
@@ -68,7 +53,7 @@ def devices() -> str:
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    gpus = [torch.cuda.get_device_properties(k) for k in range(count)]
+    gpus = map(torch.cuda.get_device_properties, range(count))
     named = "; ".join(f"{gpu.name}, {gpu.total_memory / 2**30:.1f} GiB" for gpu in gpus)
     machine = f"{platform.system()} {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
     return f"{named or 'no CUDA device: training uses the CPU'} ({machine})"
@@ -84,9 +69,7 @@ def threads() -> str:
 
 
 def memory() -> str:
-    """The computer's memory, and what of it is free."""
-    if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return "unknown on this system"
+    """The computer's memory, and what of it is free; raises where the system does not tell."""
     page = os.sysconf("SC_PAGE_SIZE") / 2**30
     total, free = (os.sysconf(name) * page for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
     return f"{total:.1f} GiB, {free:.1f} GiB free"
@@ -127,15 +110,8 @@ def distributed() -> str:
 
     kinds = ("gloo", "nccl", "mpi") if distributed.is_available() else ()
     backends = ", ".join(kind for kind in kinds if getattr(distributed, f"is_{kind}_available")())
-    here = Path(sys.executable).with_name("torchrun")
-    torchrun = here if here.exists() else shutil.which("torchrun")
-    found = f"torchrun: {torchrun or 'none, use python -m torch.distributed.run'}"
-    return f"{backends or 'no backend'}; {found}"
-
-
-def language() -> str:
-    """The encoding of what is printed."""
-    return f"{locale.getpreferredencoding(False)}, stdout {getattr(sys.stdout, 'encoding', None)}"
+    torchrun = shutil.which("torchrun", path=Path(sys.executable).parent) or shutil.which("torchrun")
+    return f"{backends or 'no backend'}; torchrun: {torchrun or 'none, use python -m torch.distributed.run'}"
 
 
 def same_gradient() -> str:
@@ -166,12 +142,11 @@ def exact_plan() -> str:
     return f"W1 = {found.distance:.9g}, as it must be, duality gap {found.gap:.0e}"
 
 
-PACKAGES = (("torch", "torch"), ("numpy", "numpy"), ("scipy", "scipy"), ("POT", "ot"))
-PACKAGES += (("matplotlib", "matplotlib"), ("tqdm", "tqdm"))
+PACKAGES = ("torch", "numpy", "scipy", "POT", "matplotlib", "tqdm")
 CHECKS: list[tuple[str, Callable[[], str], bool]] = [
-    ("wganlab", here, True),
+    ("wganlab", lambda: f"{__version__} in {Path(__file__).parent.parent}", True),
     ("python", platform.python_version, True),
-    *((name, partial(package, name, module), True) for name, module in PACKAGES),
+    *((name, partial(version, name), True) for name in PACKAGES),
     ("device", devices, True),
     ("threads", threads, True),
     ("memory", memory, False),
@@ -179,7 +154,7 @@ CHECKS: list[tuple[str, Callable[[], str], bool]] = [
     ("cache", cache, False),
     ("compiler", compiler, False),
     ("distributed", distributed, False),
-    ("locale", language, False),
+    ("locale", lambda: f"{locale.getpreferredencoding(False)}, stdout {sys.stdout.encoding}", False),
     ("training", same_gradient, True),
     ("transport", exact_plan, True),
 ]

@@ -3,7 +3,7 @@
 import argparse
 import json
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,41 +22,22 @@ MODE_RADIUS = 0.2  # a point so close to a centre belongs to its mode; the centr
 LEAST_ROWS = 128  # for the covariance of 64 features of a picture
 
 
-class Measure(NamedTuple):
-    """A number and its floor, the same between real and real; ``None`` and the reason where there is none."""
-
-    name: str
-    value: float | None
-    floor: float | None
-    note: str = ""
-
-
-class Samples(NamedTuple):
-    """n rows each: two real samples that share none, and generated ones."""
-
-    real: Tensor
-    other: Tensor
-    fake: Tensor
-
-
 def run(options: argparse.Namespace) -> int:
     """The exit code."""
     config, game, average = load_run(options.folder)
     config, n, seed = replace(config, source=options.source or config.source), options.n, options.seed
     data, words = held_out(config)
     fake = generate(average.player, config.dataset.latent, n, stream(seed, 2))
-    found = measures(config, game, Samples(*real_samples(data, words, n, seed), fake))
-    report = {
-        "folder": str(options.folder),
-        "step": game.step,
-        **{name: getattr(config, name) for name in ("data", "recipe", "players")},
-        "n": n,
-        "seed": seed,
-        "real": words,
-        "measures": [measure._asdict() for measure in found],
-    }
+    report = {"folder": str(options.folder), "step": game.step, "data": config.data, "recipe": config.recipe}
+    report |= {"players": config.players, "n": n, "seed": seed, "real": words}
+    report["measures"] = measures(config, game, *real_samples(data, words, n, seed), fake)
     print_result(json.dumps(report, indent=1) if options.json else table(report))
     return 0
+
+
+def measure(name: str, value: float | None, floor: float | None, note: str) -> dict:
+    """A number and its floor, the same between real and real; ``None`` and the reason where there is none."""
+    return {"name": name, "value": value, "floor": floor, "note": note}
 
 
 def stream(seed: int, key: int) -> torch.Generator:
@@ -93,55 +74,53 @@ def real_samples(data: Sampler | Tensor, words: str, n: int, seed: int) -> tuple
     return data[rows[:n]], data[rows[n : 2 * n]]
 
 
-def measures(config: RunConfig, game: Game, x: Samples) -> list[Measure]:
-    """All that can be computed for the data, and for the rest the reason why not."""
-    w1, floor = metrics.exact_w1(*x)
-    found = [Measure("exact W1", w1, floor, "Euclidean"), estimate(game, x)]
+def measures(config: RunConfig, game: Game, *x: Tensor) -> list[dict]:
+    """All that can be computed for the data, and for the rest the reason why not.
+
+    ``x`` are n rows each: two real samples that share none, and generated ones.
+    """
+    found = [measure("exact W1", *metrics.exact_w1(*x), "Euclidean"), estimate(game, *x)]
     name = config.dataset.measure
-    if name != "modes" and len(x.real) < LEAST_ROWS:
-        return [*found, Measure(name, None, None, f"needs -n {LEAST_ROWS} or more")]
-    return found + MEASURES[name](config, x)
+    if name != "modes" and len(x[0]) < LEAST_ROWS:
+        return [*found, measure(name, None, None, f"needs -n {LEAST_ROWS} or more")]
+    return found + MEASURES[name](config, *x)
 
 
 @torch.no_grad()
-def estimate(game: Game, x: Samples) -> Measure:
+def estimate(game: Game, *x: Tensor) -> dict:
     """E f(x) - E f(g(z)) on the same rows, where the critic was trained to make that large."""
     name = "critic's estimate"
     if game.recipe.objective is not objectives.wasserstein:
-        return Measure(name, None, None, "this recipe's critic does not estimate W1")
+        return measure(name, None, None, "this recipe's critic does not estimate W1")
     critic = game.critic.eval()
     real_mean, other, fake = (critic(rows).double().mean().item() for rows in x)
-    match game.recipe.constraint:
-        case WeightClipping():
-            note = "in units of a clipped critic, not W1's"
-        case GradientPenalty(weight=weight):
-            note = f"of W1; a penalty of weight {weight:g} biases it"
-        case _:
-            note = "of W1, by the trained critic"
-    return Measure(name, real_mean - fake, real_mean - other, note)
+    constraint, note = game.recipe.constraint, "of W1, by the trained critic"
+    if isinstance(constraint, WeightClipping):
+        note = "in units of a clipped critic, not W1's"
+    elif isinstance(constraint, GradientPenalty):
+        note = f"of W1; a penalty of weight {constraint.weight:g} biases it"
+    return measure(name, real_mean - fake, real_mean - other, note)
 
 
-def modes(config: RunConfig, x: Samples) -> list[Measure]:
+def modes(config: RunConfig, real: Tensor, other: Tensor, fake: Tensor) -> list[dict]:
     """How many modes are met, and the share of points that meet one."""
     centres = getattr(config.load(), "centres", None)
     if centres is None:
-        return [Measure("modes", None, None, f"{config.data} has none")]
-    fake, other = (metrics.mode_coverage(rows, centres, MODE_RADIUS) for rows in (x.fake, x.other))
-    return [
-        Measure("modes met", fake.modes, other.modes, f"of {len(centres)}"),
-        Measure("share near a mode", fake.share, other.share, f"within {MODE_RADIUS}"),
-    ]
+        return [measure("modes", None, None, f"{config.data} has none")]
+    met, floor = (metrics.mode_coverage(rows, centres, MODE_RADIUS) for rows in (fake, other))
+    share = measure("share near a mode", met.share, floor.share, f"within {MODE_RADIUS}")
+    return [measure("modes met", met.modes, floor.modes, f"of {len(centres)}"), share]
 
 
-def digit_score(config: RunConfig, x: Samples) -> list[Measure]:
+def digit_score(config: RunConfig, real: Tensor, other: Tensor, fake: Tensor) -> list[dict]:
     """The distance of digits by the features of a network that reads them."""
-    value, floor = (metrics.digit_score(x.real, rows) for rows in (x.fake, x.other))
-    return [Measure(config.dataset.measure, value, floor, "Frechet distance on 64 features; not FID")]
+    value, floor = (metrics.digit_score(real, rows) for rows in (fake, other))
+    return [measure(config.dataset.measure, value, floor, "Frechet distance on 64 features; not FID")]
 
 
-def frechet(config: RunConfig, x: Samples) -> list[Measure]:
+def frechet(config: RunConfig, *x: Tensor) -> list[dict]:
     """The distance of pictures by their principal components."""
-    return [Measure(config.dataset.measure, *metrics.principal_frechet(*x), "of real pixels; not FID")]
+    return [measure(config.dataset.measure, *metrics.principal_frechet(*x), "of real pixels; not FID")]
 
 
 MEASURES = {"modes": modes, "digit score": digit_score, "Frechet, 64 components": frechet}
@@ -149,13 +128,10 @@ MEASURES = {"modes": modes, "digit score": digit_score, "Frechet, 64 components"
 
 def table(report: dict[str, Any]) -> str:
     """The report as text."""
-    lines = [
-        "{folder}: {step} generator updates, data {data}, recipe {recipe}".format(**report),
-        "{n} generated, twice {n} real ({real}), seed {seed}".format(**report),
-        "",
-        f"{'':24}{'generated':>12}{'floor':>12}",
-    ]
-    for measure in report["measures"]:
-        numbers = ["-" if measure[k] is None else f"{measure[k]:.4g}" for k in ("value", "floor")]
-        lines.append("{name:24}{0:>12}{1:>12}  {note}".format(*numbers, **measure))
+    head = "{folder}: {step} generator updates, data {data}, recipe {recipe}\n"
+    head += "{n} generated, twice {n} real ({real}), seed {seed}\n\n"
+    lines = [head.format(**report) + f"{'':24}{'generated':>12}{'floor':>12}"]
+    for found in report["measures"]:
+        numbers = ["-" if found[k] is None else f"{found[k]:.4g}" for k in ("value", "floor")]
+        lines.append("{name:24}{0:>12}{1:>12}  {note}".format(*numbers, **found))
     return "\n".join([*lines, "", "floor: the same between two real samples"])

@@ -10,13 +10,10 @@ from typing import NoReturn
 
 from .. import __version__
 from .datasets import DATASETS, takers, usual
-from .terminal import print_error
+from .terminal import print_error, print_result
 
-PLAYERS = ("mixed", "mlp", "dcgan", "resnet")
-RECIPES = (
-    *("gan", "dcgan", "wgan", "wgan_gp", "wgan_lp", "sn_gan"),
-    *("wgan_gp_toy", "wgan_gp_digits", "wgan_gp_resnet"),
-)
+RECIPES = ("gan", "dcgan", "wgan", "wgan_gp", "wgan_lp", "sn_gan")
+RECIPES += ("wgan_gp_toy", "wgan_gp_digits", "wgan_gp_resnet")
 CODES = """\
 exit codes:
   0 done   2 usage   3 data   4 checkpoint   5 diverged   6 audit found a bug
@@ -74,6 +71,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print_error(f"{message}. See '{self.prog} --help'.")
         self.exit(2)
+
+    def _print_message(self, message, file=None):  # of argparse: the help and the version, on stdout
+        print_result(message.rstrip())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -151,7 +151,7 @@ def train(verb: argparse.ArgumentParser) -> None:
 
 def game_options(add: Callable) -> None:
     """What decides a run's numbers, besides the data; ``None`` until a ``RunConfig`` is made of it."""
-    add("--players", choices=PLAYERS, help=f"default: {usual('players')}")
+    add("--players", choices=("mixed", "mlp", "dcgan", "resnet"), help=f"default: {usual('players')}")
     add("--recipe", choices=RECIPES, help=f"default: {usual('recipe')}; wgan_gp_resnet for resnet")
     add("--batch", type=whole(1, 2**20), metavar="M", help=f"rows a batch (default: {usual('batch')})")
     add("--seed", type=whole(0, 2**63 - 1), metavar="S", help="decides all randomness (default: 0)")
@@ -181,8 +181,7 @@ def sample(verb: argparse.ArgumentParser) -> None:
     A .npy file holds float32 (count, ...): points, or pictures (count, channels, height, width) in [-1, 1].
     """
     add = run_folder(verb)
-    count = "samples drawn (default: %(default)s)"
-    add("--count", type=whole(1, 10**6), default=64, metavar="N", help=count)
+    add("--count", type=whole(1, 10**6), default=64, metavar="N", help="samples drawn (default: %(default)s)")
     add("--out", type=path, metavar="FILE", help="default: samples.png or samples.npy in the folder")
     add("--format", choices=["png", "npy"], help="default: npy if --out ends so, else png")
 

@@ -1,8 +1,6 @@
 """What a run tells as it goes: ``log.csv``, a curve that survives what the run survives, and its progress."""
 
 import contextlib
-import csv
-import io
 import os
 import time
 from collections.abc import Iterator
@@ -10,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .._files import reason, write_atomically
+from .._files import errors_as, write_atomically
 from ..errors import CheckpointError
 from ..training import Step
 from .terminal import print_progress
@@ -19,7 +17,7 @@ COLUMNS = ["step", "seconds", "critic_loss", "penalty", "generator_loss", "estim
 PROGRESS_SECONDS = 15.0  # between two lines of progress where there is no terminal for a bar
 
 
-class Log:
+class Log(contextlib.AbstractContextManager):
     """Appends a row each ``every`` generator updates; what it holds is cut back to ``step`` first.
 
     ``seconds`` counts the time spent in this run, over all its parts. ``estimate`` is the critic's of W1,
@@ -32,20 +30,17 @@ class Log:
         self.path, self.every, self.measures = path, every, measures
         kept = self.rows(step) if step and path.exists() else []
         self.start = time.monotonic() - (float(kept[-1][1]) if kept else 0.0)
-        with self.failures():
+        with errors_as(CheckpointError, f"Cannot write {path}"):
             write_atomically(path, csv_lines([COLUMNS, *kept]))
             self.file = open(path, "ab", buffering=0)  # noqa: SIM115
 
     def rows(self, step: int) -> list[list[str]]:
         """The whole rows up to a step."""
-        try:
-            lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]  # the last is empty, or half a row
-            header, *rows = csv.reader(lines) if lines else [[]]
-        except (OSError, ValueError, csv.Error) as error:
-            raise CheckpointError(f"Cannot read {self.path}: {error}. Move it away to go on.") from error
-        if header != COLUMNS:
-            wrong = f"{self.path} does not begin with '{','.join(COLUMNS)}'"
-            raise CheckpointError(f"{wrong}. Move it away to go on.")
+        with errors_as(CheckpointError, f"Cannot read {self.path}", "Move it away to go on."):
+            lines = self.path.read_text(encoding="utf-8").split("\n")
+            header, *rows = [line.split(",") for line in lines[:-1] or [""]]  # the last is none, or half
+            if header != COLUMNS:
+                raise ValueError(f"it does not begin with '{','.join(COLUMNS)}'")
         return [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit() and int(row[0]) <= step]
 
     def write(self, step: Step) -> None:
@@ -55,34 +50,21 @@ class Log:
         numbers = [f"{loss.item():.9g}" for loss in step[1:]]
         numbers.append(f"{-step.critic_loss.item():.9g}" if self.measures else "")
         row = [step.index, f"{time.monotonic() - self.start:.3f}", *numbers]
-        with self.failures():
+        with errors_as(CheckpointError, f"Cannot write {self.path}"):
             self.file.write(csv_lines([row]))
 
     def flush(self) -> None:
         """Bring the rows to the disk: before each checkpoint, so that it never knows more than the log."""
-        with self.failures():
+        with errors_as(CheckpointError, f"Cannot write {self.path}"):
             os.fsync(self.file.fileno())
-
-    @contextlib.contextmanager
-    def failures(self) -> Iterator[None]:
-        """``CheckpointError`` where the disk refuses."""
-        try:
-            yield
-        except OSError as error:
-            raise CheckpointError(f"Cannot write {self.path}: {reason(error)}.") from error
-
-    def __enter__(self) -> "Log":
-        return self
 
     def __exit__(self, *_) -> None:
         self.file.close()
 
 
 def csv_lines(rows: list[list]) -> bytes:
-    """Rows as the lines of a file."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    """Rows as the lines of a file: names and numbers, of which none needs quotes."""
+    return "".join(",".join(map(str, row)) + "\n" for row in rows).encode()
 
 
 def show_progress(steps: Iterator[Step], done: int, until: int, *, silent: bool) -> Iterator[Step]:
@@ -91,8 +73,8 @@ def show_progress(steps: Iterator[Step], done: int, until: int, *, silent: bool)
     Losses are read only where they are shown, and nothing is where ``silent``.
     """
     began = last = time.monotonic()
-    hidden = True if silent else None  # None: where there is no terminal
-    with tqdm(total=until, initial=min(done, until), unit="step", disable=hidden) as bar:
+    # ``disable=None``: where there is no terminal
+    with tqdm(total=until, initial=min(done, until), unit="step", disable=silent or None) as bar:
         for step in steps:
             yield step
             bar.update()

@@ -1,14 +1,12 @@
 """The terminal: what is printed, never a failure of its own, and the signals that ask a run to end."""
 
 import contextlib
-import logging
 import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from types import FrameType
 from typing import TextIO
 
 from ..errors import InputError
@@ -24,36 +22,24 @@ def write_line(text: str, stream: TextIO | None) -> None:
 
 
 def print_result(text: str) -> None:
-    """A line of the result, on stdout; raises ``BrokenPipeError``, or ``InputError`` for a full disk."""
-    with stdout_errors():
-        write_line(text, sys.stdout)
+    """A line of the result, on stdout; raises ``BrokenPipeError``, or ``InputError`` for a full disk.
 
-
-def flush_stdout() -> None:
-    """Write out what stdout still holds; raises as ``print_result`` does."""
-    with stdout_errors():
-        if sys.stdout is not None:
-            sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def stdout_errors() -> Iterator[None]:
-    """Failures of stdout by name; a broken pipe is none."""
+    After that stdout leads nowhere, or the interpreter would complain when it flushes the rest at exit.
+    """
     try:
-        yield
-    except BrokenPipeError:
-        raise
+        write_line(text, sys.stdout)
     except OSError as error:
-        discard_stdout()
+        with contextlib.suppress(OSError, ValueError, AttributeError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
         raise InputError(f"Cannot write to stdout: {error.strerror}.") from error
 
 
 def print_progress(text: str) -> None:
     """A line about work that goes on and matters more than the line: if nobody reads it, so be it."""
-    try:
-        write_line(text, sys.stdout)
-    except OSError:
-        discard_stdout()
+    with contextlib.suppress(OSError, InputError):
+        print_result(text)
 
 
 def print_error(text: str) -> None:
@@ -67,22 +53,9 @@ def print_error(text: str) -> None:
 @contextlib.contextmanager
 def print_warnings(aloud: bool = True) -> Iterator[None]:
     """Warnings as one line each, or none; whatever a filter makes of warnings, the run goes on."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(action="always"):
+        warnings.showwarning = lambda message, *_: print_error(f"note: {message}") if aloud else None
         yield
-    for warning in caught if aloud else ():
-        print_error(f"note: {warning.message}")
-
-
-def quiet_matplotlib() -> None:
-    """Keep from stderr what matplotlib says when it is imported and HOME cannot be written."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-
-
-def discard_stdout() -> None:
-    """Send stdout nowhere from now on, or the interpreter complains when it flushes the rest at exit."""
-    with contextlib.suppress(OSError, ValueError, AttributeError), open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 class Stop:
@@ -93,23 +66,22 @@ class Stop:
     before the first step there is nothing to lose; afterwards it is ignored, so that a save is never cut.
     """
 
-    def __init__(self):
-        self.signal, self.begun, self.handlers = 0, False, {}
+    signal, begun = 0, False
 
     def __enter__(self) -> "Stop":
+        self.handlers = {}
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 number = getattr(signal, name, None)
-                if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
-                    continue
-                self.handlers[number] = signal.signal(number, self)
+                if number and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+                    self.handlers[number] = signal.signal(number, self)
         return self
 
     def __exit__(self, *_) -> None:
         for number, handler in self.handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
+    def __call__(self, number: int, _: object) -> None:
         if self.signal and not self.begun:
             raise KeyboardInterrupt(self.signal)
         self.signal = self.signal or number

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from .. import checkpoints, objectives, sampling
-from .._files import lock_folder, reason
+from .._files import errors_as, lock_folder
 from ..engine import autocast, chain, compiled, fast, graphed, threads_for
 from ..engine.ranks import Ranks, join
 from ..errors import CheckpointError, InputError
@@ -54,16 +54,14 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--device cuda: PyTorch sees no CUDA device here. Use --device cpu or auto.")
     path = options.folder / CHECKPOINT
     with Stop() as stop, join(device=options.device) as ranks, contextlib.ExitStack() as stack:
-        resumed = is_resumed(path, options.resume, ranks.restarted)
         with print_warnings(ranks.writes):
-            config = None if resumed else new_config(options)
-        new = prepare(path, config, options, ranks) if config else None
-        if ranks.writes:
-            with print_warnings():
+            resumed = is_resumed(path, options.resume, ranks.restarted)
+            new = None if resumed else prepare(path, new_config(options), options, ranks)
+            if ranks.writes:
                 stack.enter_context(lock_folder(options.folder))
-            if not resumed:  # another process may have been here since we looked
-                is_resumed(path, False, False)
-        one = new or resume(path, options, ranks)
+                if not resumed:  # another process may have been here since we looked
+                    is_resumed(path, False, False)
+            one = new or resume(path, options, ranks)
         if ranks.writes:
             measures = one.game.recipe.objective is objectives.wasserstein
             log = Log(options.folder / "log.csv", options.log, one.game.step, measures=measures)
@@ -81,10 +79,8 @@ def is_resumed(path: Path, asked: bool, restarted: bool) -> bool:
 
     Raises ``CheckpointError`` if a run is in the way of a new one, or there is none to resume.
     """
-    try:
+    with errors_as(CheckpointError, f"Cannot look for {path}", "Name another folder."):
         before = [place for place in (path, checkpoints.previous(path)) if place.exists()]
-    except OSError as error:
-        raise CheckpointError(f"Cannot look for {path}: {reason(error)}. Name another folder.") from error
     if before and not (asked or restarted):
         raise CheckpointError(f"{before[0]} exists. Add --resume to continue it, or name another folder.")
     if asked and not before:
@@ -97,8 +93,7 @@ def resume(path: Path, options: argparse.Namespace, ranks: Ranks) -> Run:
     state = checkpoints.read(path)
     config = load_config(path, state["extra"]).resumed(path, options)
     one = prepare(path, config, options, ranks)
-    with print_warnings(ranks.writes):
-        checkpoints.load(path, one.game, average=one.average, state=state)
+    checkpoints.load(path, one.game, average=one.average, state=state)
     return one
 
 
@@ -134,11 +129,10 @@ def set_threads(asked: int | str, game: Game, m: int, device: torch.device) -> N
     ``auto`` goes by the size of the players, shares the cores among the ranks of this machine, and on a GPU
     leaves PyTorch's own choice.
     """
-    if asked == "auto" and device.type == "cuda":
-        return
-    if asked == "auto":
-        asked = max(1, threads_for(game, m) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    torch.set_num_threads(asked)
+    if asked != "auto":
+        torch.set_num_threads(asked)
+    elif device.type != "cuda":
+        torch.set_num_threads(max(1, threads_for(game, m) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def loop(one: Run, every: int, stop: Stop) -> int:

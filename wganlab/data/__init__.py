@@ -13,11 +13,10 @@ from pathlib import Path
 
 from ..errors import DataError
 from ._cifar import ARCHIVE, cifar10
-from ._digits import DIGITS_SHA256, Images, digits, folder, read_checked
 from ._download import File, cache
 from ._mnist import TEST, TRAIN, mnist
 from ._pictures import images
-from ._results import Results, results, save_results
+from ._shipped import DIGITS_SHA256, Images, Results, digits, folder, read_checked, results, save_results
 
 __all__ = ["DIGITS_SHA256", "Images", "Results", "cache", "cifar10", "digits", "folder", "images", "mnist"]
 __all__ += ["read_checked", "results", "save_results", "summary"]

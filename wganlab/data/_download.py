@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from .._files import write_atomically
+from .._files import errors_as, write_atomically
 from ..errors import DataError
 
 PAUSES = (0.0, 1.0, 2.0)  # seconds before an url is asked, in each round over them
@@ -50,10 +50,8 @@ def cache() -> Path:
     """
     parent = Path(os.environ.get("XDG_CACHE_HOME", ""))
     parent = parent if parent.is_absolute() else Path("~/.cache")
-    try:
+    with errors_as(DataError, "There is no cache", "Set WGANLAB_CACHE to a folder.", RuntimeError):
         return Path(os.environ.get("WGANLAB_CACHE") or parent / "wganlab").expanduser().absolute()
-    except RuntimeError as error:
-        raise DataError(f"There is no cache: {error} Set WGANLAB_CACHE to a folder.") from error
 
 
 def cached(file: File, folder: Path, download: bool) -> Path:
@@ -62,20 +60,17 @@ def cached(file: File, folder: Path, download: bool) -> Path:
     Raises ``DataError``; what could not be fetched leaves nothing in the folder.
     """
     path = folder / file.name
-    try:
+    remedy = f"Set WGANLAB_CACHE to a folder with room for {file.size} bytes."
+    with errors_as(DataError, f"Cannot read or write {path}", remedy):
         found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         if download and found != file.sha256:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, fetch(file, 60 + file.size / SLOWEST))
             return path
-    except OSError as error:
-        remedy = f"Set WGANLAB_CACHE to a folder with room for {file.size} bytes."
-        raise DataError(f"Cannot read or write {path}: {error.strerror or error}. {remedy}") from error
     remedy = "Get it with download=True (--download), or hand in the folder where you have it."
-    if found is None:
-        raise DataError(f"{path} is not in the cache. {remedy}")
     if found != file.sha256:
-        raise DataError(f"{path} was altered: its sha256 is {found}, expected {file.sha256}. {remedy}")
+        altered = f"was altered: its sha256 is {found}, expected {file.sha256}"
+        raise DataError(f"{path} {altered if found else 'is not in the cache'}. {remedy}")
     return path
 
 
@@ -158,13 +153,11 @@ class Redirect(urllib.request.HTTPRedirectHandler):
 
 def find(folder: Path, places: list[str], name: str) -> Path:
     """The first of some files that is in a folder of the user's; raises ``DataError`` if there is none."""
-    try:
+    with errors_as(DataError, f"The folder {folder} cannot be read"):  # or does not exist
         for path in (folder / place for place in places):
             if path.is_file():
                 return path
         held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-    except OSError as error:  # it does not exist, may not be read, or has too long a name
-        raise DataError(f"The folder {folder} cannot be read: {error.strerror}.") from error
     found = f"{folder} has none of {', '.join(places[:5])}; it holds {held}"
     raise DataError(f"{found}. Put one there, or get it with data.{name}(download=True).")
 

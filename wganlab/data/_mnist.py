@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .._files import errors_as
 from ..errors import DataError
-from ._digits import Images, scaled
 from ._download import File, cache, cached, find, opened
+from ._shipped import Images, scaled
 
 MOST = 1_000_000  # pictures: a header that says more is not believed
 CHUNK = 1 << 20
@@ -68,27 +69,24 @@ def mnist(folder: str | Path | None = None, *, train: bool = True, download: boo
 def places(name: str) -> list[str]:
     """Where a file of MNIST lies below a folder, by any of the names that are in use."""
     names = (name, name.replace("-idx", ".idx"))
-    within = [f"{name}/" for name in names]  # as some unpackers leave it
-    files = [f"{name}{end}" for name in names for end in ("", ".gz")]
-    return [f"{place}{file}" for place in ("", "raw/", "MNIST/raw/", "mnist/", *within) for file in files]
+    folders = ("", "raw/", "MNIST/raw/", "mnist/", *(f"{name}/" for name in names))  # as unpackers leave it
+    return [f"{folder}{name}{end}" for folder in folders for name in names for end in ("", ".gz")]
 
 
 def read_idx(path: Path, row: tuple[int, ...]) -> np.ndarray:
     """The bytes (n, *row) of an IDX file; no more is unpacked than its header says. Raises ``DataError``."""
     magic = bytes([0, 0, 8, 1 + len(row)])
-    try:
-        with opened(path) as file:
-            header = file.read(8 + 4 * len(row))
-            shape = np.frombuffer(header, ">u4", len(header) // 4)[1:].tolist()
-            if not (header.startswith(magic) and shape and shape[1:] == [*row] and 1 <= shape[0] <= MOST):
-                found = f"after {header[:4]!r}, expected {magic!r}, it says {shape}"
-                remedy = "Get it anew; for other pictures use data.images."
-                raise DataError(f"{path} is no IDX file of 1 to {MOST} times {row} bytes: {found}. {remedy}")
-            length, values = math.prod(shape), bytearray()  # grown by what is there, not by what it says
-            while part := file.read(min(CHUNK, length + 1 - len(values))):
-                values += part  # up to one more than may be; at its end gzip checks its sum
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}. Get it anew.") from error
+    said, faults = f"{path} cannot be read", (OSError, EOFError, zlib.error)
+    with errors_as(DataError, said, "Get it anew.", faults), opened(path) as file:
+        header = file.read(8 + 4 * len(row))
+        shape = np.frombuffer(header, ">u4", len(header) // 4)[1:].tolist()
+        if not (header.startswith(magic) and shape and shape[1:] == [*row] and 1 <= shape[0] <= MOST):
+            found = f"after {header[:4]!r}, expected {magic!r}, it says {shape}"
+            remedy = "Get it anew; for other pictures use data.images."
+            raise DataError(f"{path} is no IDX file of 1 to {MOST} times {row} bytes: {found}. {remedy}")
+        length, values = math.prod(shape), bytearray()  # grown by what is there, not by what it says
+        while part := file.read(min(CHUNK, length + 1 - len(values))):
+            values += part  # up to one more than may be; at its end gzip checks its sum
     if len(values) != length:
         found = len(values) if len(values) < length else "more"
         raise DataError(f"{path} should hold {length} bytes after its header, holds {found}. Get it anew.")

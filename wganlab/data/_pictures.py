@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .._files import errors_as
 from ..errors import DataError, InputError
 
 ENDS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -29,11 +30,9 @@ class Kinds(NamedTuple):
     def channels(self) -> int:
         """1 if all are grey, else 3; a ``UserWarning`` says what becomes of a mixed folder."""
         if self.grey and self.colour:
-            warnings.warn(
-                f"{self.grey} grey and {self.colour} colour pictures were found: all are taken as colour, "
-                f"the grey ones with three equal channels. channels=1 (--channels 1) takes all as grey.",
-                stacklevel=3,
-            )
+            found = f"{self.grey} grey and {self.colour} colour pictures were found: all are taken as colour"
+            becomes = "the grey ones with three equal channels. channels=1 (--channels 1) takes all as grey."
+            warnings.warn(f"{found}, {becomes}", stacklevel=3)
         return 3 if self.colour else 1
 
 
@@ -86,10 +85,7 @@ def is_grey(picture: Image.Image) -> bool:
 
 def pictures_in(folder: str | Path) -> list[Path]:
     """The pictures below a folder; raises ``DataError`` if there is none."""
-    try:
-        files = list(pictures_below(Path(folder)))
-    except OSError as error:
-        raise DataError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
+    files = list(pictures_below(Path(folder)))
     if not files:
         raise DataError(f"{folder} holds no picture: no name below it ends in {', '.join(sorted(ENDS))}.")
     return files
@@ -97,7 +93,9 @@ def pictures_in(folder: str | Path) -> list[Path]:
 
 def pictures_below(folder: Path) -> Iterator[Path]:
     """The pictures below a folder in the order of their paths; links to folders are not followed."""
-    for path in sorted(folder.iterdir()):
+    with errors_as(DataError, f"The folder {folder} cannot be read"):
+        paths = sorted(folder.iterdir())
+    for path in paths:
         if path.is_dir() and not path.name.startswith("."):
             yield from () if path.is_symlink() else pictures_below(path)
         elif path.suffix.lower() in ENDS and not path.name.startswith("."):
@@ -109,28 +107,17 @@ def opened(file: Path) -> Iterator[Image.Image]:
     """A picture whose header was read; whatever goes wrong with it becomes a ``DataError`` that names it."""
     if not file.is_file():  # a pipe would wait for ever
         raise DataError(f"The picture {file} is no regular file. Take it out of the folder.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ``check`` is stricter
-            with Image.open(file, formats=FORMATS) as picture:
-                check(file, picture)
-                yield picture
-    except DataError:
-        raise
-    except Exception as error:  # what foreign bytes raise differs from format to format
-        reason = f"{type(error).__name__}: {error}. Replace it, or take it out of the folder"
-        raise DataError(f"The picture {file} cannot be read: {reason}.") from error
-
-
-def check(file: Path, picture: Image.Image) -> None:
-    """Raise ``DataError`` for a picture that is too large or too deep, before its pixels are unpacked."""
-    width, height = picture.size
-    if width * height > MOST_PIXELS:
-        raise DataError(f"{file} has {width} x {height} pixels, more than {MOST_PIXELS}. Make it smaller.")
-    if picture.mode in ("I", "F"):
-        raise DataError(
-            f"{file} has 32 bits a pixel (mode {picture.mode}), whose range is not known. Save it with 16."
-        )
+    remedy = "Replace it, or take it out of the folder."  # what foreign bytes raise differs between formats
+    errors = errors_as(DataError, f"The picture {file} cannot be read", remedy, Exception, named=True)
+    silent = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
+    with errors, silent, Image.open(file, formats=FORMATS) as picture:
+        w, h = picture.size
+        if w * h > MOST_PIXELS:  # before they are unpacked; stricter than Pillow
+            raise DataError(f"{file} has {w} x {h} pixels, more than {MOST_PIXELS}. Make it smaller.")
+        if picture.mode in ("I", "F"):
+            what = f"32 bits a pixel (mode {picture.mode}), whose range is not known"
+            raise DataError(f"{file} has {what}. Save it with 16.")
+        yield picture
 
 
 def square(picture: Image.Image, size: int, channels: int) -> np.ndarray:
