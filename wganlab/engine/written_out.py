@@ -16,7 +16,7 @@ Autograd pushes a second derivative through all that made g, zeros included. And
 :math:`W_1`: an affine layer's value there lies between those at x and x_fake.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import copy
 from types import MethodType
 
@@ -173,7 +173,8 @@ KINDS = {
 
 def known_layers(critic: nn.Module) -> list:
     """The critic's layers as ``KINDS``, or an empty list if one of them is not known to be right."""
-    layers = list(leaves(critic))
+    parts = (part for _, part in critic.named_modules(remove_duplicate=False))  # one may stand twice
+    layers = [part for part in parts if type(part) is not nn.Sequential]
     weights = [weight for layer in layers for weight in layer.parameters()]
     known = (
         all(type(layer) in KINDS for layer in layers)
@@ -201,21 +202,8 @@ def hooked(part: nn.Module | Tensor) -> bool:
 
 def keeps_batch_axis(layer: nn.Module) -> bool:
     """Whether a layer keeps one row for each row; ``nn.Flatten(0)``, say, does not."""
-    match layer:
-        case nn.Flatten():
-            return layer.start_dim >= 1
-        case nn.Unflatten():
-            return isinstance(layer.dim, int) and layer.dim >= 1
-    return True
-
-
-def leaves(part: nn.Module) -> Iterator[nn.Module]:
-    """The layers of nested ``nn.Sequential``s in the order in which they are called."""
-    if type(part) is not nn.Sequential:
-        yield part
-    else:
-        for inner in part:
-            yield from leaves(inner)
+    first = getattr(layer, "start_dim", getattr(layer, "dim", 1))  # of the axes that it changes
+    return isinstance(first, int) and first >= 1
 
 
 class ManualGradient:
