@@ -79,7 +79,8 @@ class CallResult:
         """The batches that were asked, one of k times as many rows as x as k of them; last all together."""
         m = len(self.batch[0])
         pieces = (points.split(m) if len(points) % m == 0 else [points] for points in self.probe.points)
-        return [*itertools.chain.from_iterable(pieces), torch.cat(self.probe.points)]
+        several = [*itertools.chain.from_iterable(pieces)]
+        return several if len(several) == 1 else [*several, torch.cat(several)]
 
     def observation(self, block: int) -> Observation:
         """The call in numbers, for the points in one of the blocks."""
@@ -174,12 +175,11 @@ def side_effects(critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]) 
 def number_of(answer: object) -> tuple[Tensor | None, str]:
     """An answer as a tensor of shape (), the mean of several numbers; or None, and why."""
     if isinstance(answer, Tensor):
-        if answer.is_complex() or answer.dtype == torch.bool:
-            return None, f"the answer has the type {answer.dtype}"
-        if answer.is_meta or answer.layout != torch.strided:
-            return None, f"the answer is a tensor on {answer.device} with the layout {answer.layout}"
-        if answer.numel():
-            return answer.double().mean(), ""
+        odd = answer.is_complex() or answer.dtype == torch.bool or answer.layout != torch.strided
+        if odd or answer.is_meta or not answer.numel():
+            what = f"{answer.dtype}, {answer.layout}, of shape {tuple(answer.shape)}, on {answer.device}"
+            return None, f"the answer is a tensor without real numbers: {what}"
+        return answer.double().mean(), ""
     try:
         return torch.tensor(float(answer)), ""
     except (TypeError, ValueError, RuntimeError):

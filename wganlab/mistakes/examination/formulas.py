@@ -75,7 +75,13 @@ class Formula:
         >>> Formula((0, 1), reduction="sum").names(2)
         ('global-norm', 'sum-over-batch')
         """
-        bugs = [axes_bug(self.axes, ndim), NORMS[self.norm][0], FACTORS[self.factor][0]]
+        whole = tuple(range(ndim))
+        axes = {
+            (1,): "channel-norm",
+            whole: "global-norm",
+            whole[1:]: "",
+        }  # the last counts: rows have one axis
+        bugs = [axes.get(self.axes, "wrong-axes"), NORMS[self.norm][0], FACTORS[self.factor][0]]
         bugs += [TARGETS.get(self.target, "wrong-target"), COSTS[self.cost][0], REDUCTIONS[self.reduction][0]]
         return tuple(filter(None, bugs))
 
@@ -106,13 +112,6 @@ class Formula:
             if abs(each.value - (weight or 0.0) * unit) > 1e-4 * abs(each.value) + small:
                 return None
         return weight or None
-
-
-def axes_bug(axes: tuple[int, ...], ndim: int) -> str:
-    """The name of a norm over these axes of a gradient with ``ndim`` axes; "" for one norm a row."""
-    if axes == tuple(range(1, ndim)):
-        return ""
-    return {tuple(range(ndim)): "global-norm", (1,): "channel-norm"}.get(axes, "wrong-axes")
 
 
 @functools.cache
