@@ -108,11 +108,9 @@ class Heartbeat(threading.Thread):
 
     def behind(self) -> dict[int, str]:
         """The ranks that are alive but have begun fewer collectives than this one."""
-        return {
-            r: f"is late: it is at collective {record['count']}, rank {self.rank} at {self.count}"
-            for r, record in self.others().items()
-            if record["count"] < self.count
-        }
+        late = {r: record["count"] for r, record in self.others().items() if record["count"] < self.count}
+        own = f"rank {self.rank} at {self.count}"
+        return {r: f"is late: it is at collective {count}, {own}" for r, count in late.items()}
 
     def others(self) -> dict[int, dict]:
         """The last records of all ranks but this one."""

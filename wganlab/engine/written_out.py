@@ -75,10 +75,9 @@ def writes_out(game: Game) -> bool:
     """
     constraint, layers = game.recipe.constraint, known_layers(game.critic)
     own = inherits(game, Game.critic_gradient) and inherits(game, Game.critic_step)
-    segments = any(inherits(constraint, where) for where in AFFINE)
-    known = inherits(constraint, Constraint.penalty) or (
-        inherits(constraint, SlopePenalty.penalty) and segments
-    )
+    known = inherits(constraint, Constraint.penalty)
+    if inherits(constraint, SlopePenalty.penalty):
+        known = any(inherits(constraint, where) for where in AFFINE)
     first = first_affine(layers)
     return own and known and first < len(layers) and not isinstance(layers[first], Activation)
 
@@ -163,12 +162,8 @@ class Convolution:
         return u.sum((0, 2, 3))
 
 
-KINDS = {
-    **dict.fromkeys((nn.Flatten, nn.Unflatten, nn.Identity), Reshape),
-    **dict.fromkeys((nn.ReLU, nn.LeakyReLU), Activation),
-    nn.Linear: Linear,
-    nn.Conv2d: Convolution,
-}
+KINDS = {nn.Linear: Linear, nn.Conv2d: Convolution, nn.ReLU: Activation, nn.LeakyReLU: Activation}
+KINDS |= dict.fromkeys((nn.Flatten, nn.Unflatten, nn.Identity), Reshape)
 
 
 def known_layers(critic: nn.Module) -> list:
@@ -176,22 +171,22 @@ def known_layers(critic: nn.Module) -> list:
     parts = (part for _, part in critic.named_modules(remove_duplicate=False))  # one may stand twice
     layers = [part for part in parts if type(part) is not nn.Sequential]
     weights = [weight for layer in layers for weight in layer.parameters()]
-    known = (
-        all(type(layer) in KINDS for layer in layers)
-        and len(set(weights)) == len(weights)  # no weight stands twice
-        and all(weight.requires_grad for weight in weights)
-        and not any(hooked(part) for part in (*critic.modules(), *weights))
-        and all(keeps_batch_axis(layer) or (layer is layers[-1]) for layer in layers)
-        and all(getattr(layer, "padding_mode", "zeros") == "zeros" for layer in layers)
-        and all(getattr(layer, "negative_slope", 0.0) >= 0 for layer in layers)
-        and not any(isinstance(getattr(layer, "padding", 0), str) for layer in layers)
-    )
+    own = len(set(weights)) == len(weights) and all(weight.requires_grad for weight in weights)  # none twice
+    plain = all(map(is_plain, layers)) and not any(map(hooked, (*critic.modules(), *weights)))
+    known = own and plain and all(map(keeps_batch_axis, layers[:-1]))
     return [KINDS[type(layer)](layer) for layer in layers] if known else []
 
 
 def first_affine(layers: list) -> int:
     """The number of the first layer that does more than arrange numbers; all of them if none does."""
     return next((k for k, layer in enumerate(layers) if not isinstance(layer, Reshape)), len(layers))
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a layer is of ``KINDS``, and none of its options is one that they leave out."""
+    options = vars(layer)
+    zeros = options.get("padding_mode", "zeros") == "zeros" and not isinstance(options.get("padding"), str)
+    return type(layer) in KINDS and zeros and options.get("negative_slope", 0.0) >= 0
 
 
 def hooked(part: nn.Module | Tensor) -> bool:
