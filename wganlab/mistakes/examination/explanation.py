@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .calls import OTHER_BATCH, PROBES, CallResult, Observed
+from .calls import OTHER_BATCH, PROBES, Call, Observed
 from .formulas import Formula, Observation, find_formula
 from .points import diagnose_points
 from .probes import Probe
@@ -20,7 +20,7 @@ class Explanation(NamedTuple):
     ``block`` is the one of the critic's calls in which the points are, -1 for all of them.
     """
 
-    numbers: list[tuple[CallResult, Observation]]
+    numbers: list[tuple[Call, Observation]]
     block: int
     formula: Formula | None
     weight: float
@@ -135,14 +135,13 @@ def weight_gradient(value: Tensor, probe: Probe) -> Tensor | None:
     return torch.cat([part.flatten() for part in parts])
 
 
-def dead_findings(dead: CallResult) -> Iterator[tuple[str, str]]:
+def dead_findings(dead: Call) -> Iterator[tuple[str, str]]:
     """A critic of slope 0: its penalty and the gradient in its weights must be finite."""
     yield from dead.findings.items()
     if dead.failure:
         return
     value, gradient = dead.value.item(), weight_gradient(dead.value, dead.probe)
-    if not math.isfinite(value):
-        yield "nan-at-zero", f"a critic of slope 0 costs {value}"
-    elif gradient is not None and not gradient.isfinite().all():
-        seen = "a critic of slope 0 gets a gradient in its weights that is not finite"
-        yield "nan-at-zero", f"{seen} (the value is {value:.6g})"
+    length = 0.0 if gradient is None else gradient.norm().item()
+    if not (math.isfinite(value) and math.isfinite(length)):
+        seen = f"a critic of slope 0 costs {value:.6g}, with a gradient of length {length:.6g} in its weights"
+        yield "nan-at-zero", seen

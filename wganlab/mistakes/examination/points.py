@@ -33,9 +33,7 @@ def diagnose_points(calls: Sequence[Tensor]) -> dict[str, str]:
     if pooled.shape[1] >= 3:
         moved = (pooled[:, 0] - ANCHOR).abs().max().item()
         if not moved <= SAME:
-            return {
-                "off-segment": f"an entry that is {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"
-            }
+            return {"off-segment": f"an entry of {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"}
         pooled = pooled[:, 1:]
     spread = (pooled.amax(1) - pooled.amin(1)).max().item()
     if spread > SAME:
