@@ -162,8 +162,7 @@ class Game:
         """WGAN line 5, WGAN-GP lines 5-8: the critic's loss, its penalty, the gradient of their sum."""
         with torch.no_grad():  # the critic's loss is not differentiated in the generator
             x_fake = self.generator(z)
-        weights = parameters_of(self.critic_optimizer)
-        return critic_gradient(self.critic, self.recipe, x, x_fake, eps, weights)
+        return critic_gradient(self.critic, self.recipe, x, x_fake, eps, parameters_of(self.critic_optimizer))
 
     def generator_gradient(self, z: Tensor) -> tuple[Tensor, Gradient]:
         """WGAN line 10, the gradient in WGAN-GP line 12: the generator's loss and its gradient."""

@@ -75,8 +75,7 @@ class JointBatchNorm(_BatchNorm):
 
     def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and biased variance of each channel over the joint batch, (C,) each: one collective."""
-        rest = [0, *range(2, x.ndim)]
-        var, mean = torch.var_mean(x, rest, correction=0)
+        var, mean = torch.var_mean(x, [0, *range(2, x.ndim)], correction=0)
         # Every rank fills its own row and gets w_s times the statistics of rank s in row s. Sums of squares
         # would do without rows, but lose all digits where the mean is large.
         own = torch.stack([mean, var])[None]

@@ -128,8 +128,7 @@ class GraphedStep:
         entries = [value for each in self.optimizer.state.values() for value in each.values()]
         tensors = [*self.tensors, *filter(torch.is_tensor, entries)]
         free = {"params", "lr"} if self.rates else {"params"}
-        groups = self.optimizer.param_groups
-        numbers = [{key: group[key] for key in group.keys() - free} for group in groups]
+        numbers = [{key: group[key] for key in group.keys() - free} for group in self.optimizer.param_groups]
         modes = [module.training for module in self.modules]
         return [value.data_ptr() for value in tensors], numbers, modes, self.game.recipe
 

@@ -234,8 +234,7 @@ class ManualGradient:
         us = self.backward(values, torch.cat([c, c.new_ones(len(values[-1]) - 2 * m)]))
         penalty = torch.zeros_like(loss)
         if self.penalty:
-            g = self.input_gradient(values, us[0][2 * m :])  # (m, ...)
-            penalty, a = self.slope_cost(g)
+            penalty, a = self.slope_cost(self.input_gradient(values, us[0][2 * m :]))
             self.tangent(values, a)
         found = self.weight_gradients(values, us, m)
         return loss.detach(), penalty.detach(), [found[weight] for weight in self.weights]
@@ -252,8 +251,7 @@ class ManualGradient:
             penalty = self.penalty.what(s.requires_grad_())
         (derivative,) = torch.autograd.grad(penalty, s)
         if by_length:
-            share = torch.where(s > 0, derivative / s, 0.0)[:, 0]
-            derivative = per_row(share, g) * g
+            derivative = per_row(torch.where(s > 0, derivative / s, 0.0)[:, 0], g) * g
         return penalty, derivative
 
     def forward(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> list[Tensor]:

@@ -115,8 +115,7 @@ def dcgan64_critic(*, width: int = 64, channels: int = 3) -> nn.Sequential:
     torch.Size([2])
     """
     check_sizes("dcgan64_critic", width, channels)
-    widths = (width, 2 * width, 4 * width, 8 * width)
-    return dcgan_init(downsampling(channels, widths, KERNEL_5, side=4))
+    return dcgan_init(downsampling(channels, (width, 2 * width, 4 * width, 8 * width), KERNEL_5, side=4))
 
 
 def check_sizes(player: str, *sizes: int) -> None:

@@ -56,18 +56,23 @@ class Layout:
 class Call:
     """One call after that seed, watched.
 
-    It has the probe, which holds the points, the ``value`` or the ``failure`` for which there is none, and
-    the side ``effects`` by name.
+    It has the probe, which holds the points, the ``value`` or the ``failure`` for which there is none, the
+    ``error`` that was raised, "" if none was, and the side ``effects`` by name.
     """
 
     def __init__(self, function: Penalty, layout: Layout, probe: ProbeSpec, batch: Batch, number: int = 0):
         self.layout, self.batch, (self.label, slope, bend) = layout, batch, probe
-        self.probe, self.value, self.effects = Probe(layout.row, slope, bend, layout.scores), None, {}
+        self.probe = Probe(layout.row, slope, bend, layout.scores)
+        self.value, self.effects, self.error = None, {}, ""
         parts = {"x": batch[0], "x_fake": batch[1], **self.probe.state_dict(keep_vars=True)}
         before = [(name, part, part.detach().clone(), part.requires_grad) for name, part in parts.items()]
-        answer, error = answer_of(function, self.probe, batch, number)
-        self.failure = f"{self.label}: {error}" if error else ""
-        if error:
+        seed(number)
+        try:
+            with torch.enable_grad():
+                answer = function(self.probe, *batch)
+        except (Exception, SystemExit) as error:
+            self.error = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            self.failure = f"{self.label}: {self.error}"
             return
         self.effects = side_effects(self.probe, before)
         self.value, self.failure = number_of(answer)
@@ -119,19 +124,9 @@ class Observed:
         self.segments = [Call(function, layout, BENT, layout.segments(many), number) for number in seeds]
 
 
-def answer_of(function: Penalty, critic: Probe, batch: Batch, number: int = 0) -> tuple[object, str]:
-    """What the function gives after that seed, and what it raises, "" if nothing."""
-    seed(number)
-    try:
-        with torch.enable_grad():
-            return function(critic, *batch), ""
-    except (Exception, SystemExit) as error:
-        return None, " ".join(f"{type(error).__name__}: {error}".split())[:200]
-
-
 def error_on(function: Penalty, layout: Layout) -> str:
     """What the function raises on such data, "" if nothing."""
-    return answer_of(function, Probe(layout.row, 5.0, 0.0, layout.scores), layout.segments(layout.m))[1]
+    return Call(function, layout, PROBES[0], layout.segments(layout.m)).error
 
 
 def side_effects(critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]) -> dict[str, str]:

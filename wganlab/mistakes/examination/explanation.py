@@ -30,8 +30,8 @@ class Explanation(NamedTuple):
         """The bugs in the formula."""
         if self.formula is None:
             return ("unknown",)
-        _, observation = self.numbers[0]
-        return (*self.formula.names(observation.gradient.ndim), *(["wrong-sign"] if self.weight < 0 else []))
+        sign = ("wrong-sign",) if self.weight < 0 else ()
+        return self.formula.names(self.numbers[0][1].gradient.ndim) + sign
 
     @property
     def weight_and_side(self) -> tuple[float, bool] | None:
