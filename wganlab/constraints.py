@@ -215,8 +215,7 @@ class Dragan(SlopePenalty):
 
     def where(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
         check_segment("Dragan", x, x, eps)
-        noise = self.scale * x.std() * hash_uniform(eps, x.shape[1:])
-        return x + per_row(eps, x) * noise
+        return x + per_row(eps, x) * (self.scale * x.std() * hash_uniform(eps, x.shape[1:]))
 
     def what(self, gradient: Tensor) -> Tensor:
         return self.weight * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
@@ -275,8 +274,7 @@ def hash_uniform(eps: Tensor, shape: tuple[int, ...]) -> Tensor:
     (True, True)
     """
     row = (eps.detach().double() * 2**32).long()[:, None]
-    counter = torch.arange(math.prod(shape), device=eps.device)[None]
-    word = hash32(hash32(row) + counter)
+    word = hash32(hash32(row) + torch.arange(math.prod(shape), device=eps.device))
     return (word.double() / 2**32).to(eps.dtype).clamp(max=1 - 2**-24).view(-1, *shape)
 
 

@@ -32,8 +32,7 @@ class Mixture:
     def __call__(self, n: int, rng: torch.Generator) -> Tensor:
         centres = self.centres.to(rng.device)
         mode = torch.randint(len(centres), (n,), generator=rng, device=rng.device)
-        noise = torch.randn(n, centres.shape[1], generator=rng, device=rng.device)
-        return centres[mode] + self.std * noise
+        return centres[mode] + self.std * torch.randn(n, centres.shape[1], generator=rng, device=rng.device)
 
 
 def ring(modes: int = 8, *, radius: float = 2 / 1.414, std: float = 0.02 / 1.414) -> Mixture:

@@ -110,12 +110,7 @@ def parameters_of(optimizer: Optimizer) -> list[Tensor]:
 
 
 def critic_gradient(
-    critic: nn.Module,
-    recipe: Recipe,
-    x: Tensor,
-    x_fake: Tensor,
-    eps: Tensor,
-    weights: Sequence[Tensor] = (),
+    critic: nn.Module, recipe: Recipe, x: Tensor, x_fake: Tensor, eps: Tensor, weights: Sequence[Tensor] = ()
 ) -> tuple[Tensor, Tensor, Gradient]:
     """WGAN line 5, WGAN-GP lines 6-8: the critic's loss, its penalty, and the gradient of their sum.
 
@@ -155,14 +150,7 @@ class Game:
     (8, 0.0)
     """
 
-    def __init__(
-        self,
-        generator: nn.Module,
-        critic: nn.Module,
-        recipe: Recipe,
-        *,
-        mean: Callable[[Gradient], Gradient] = identity,
-    ):
+    def __init__(self, generator: nn.Module, critic: nn.Module, recipe: Recipe, *, mean: Callable = identity):
         recipe.constraint.check(critic)
         self.generator, self.critic, self.recipe, self.mean = generator, critic, recipe, mean
         self.critic_optimizer = optimizer_for("critic", critic, recipe.optimizer)
@@ -174,8 +162,7 @@ class Game:
         """WGAN line 5, WGAN-GP lines 5-8: the critic's loss, its penalty, the gradient of their sum."""
         with torch.no_grad():  # the critic's loss is not differentiated in the generator
             x_fake = self.generator(z)
-        weights = parameters_of(self.critic_optimizer)
-        return critic_gradient(self.critic, self.recipe, x, x_fake, eps, weights)
+        return critic_gradient(self.critic, self.recipe, x, x_fake, eps, parameters_of(self.critic_optimizer))
 
     def generator_gradient(self, z: Tensor) -> tuple[Tensor, Gradient]:
         """WGAN line 10, the gradient in WGAN-GP line 12: the generator's loss and its gradient."""
@@ -236,12 +223,7 @@ Acceleration = Callable[[Game], Game]
 
 
 def train(
-    game: Game,
-    draw: Draw,
-    until: int,
-    *,
-    accelerate: Acceleration = identity,
-    check_every: int = 1,
+    game: Game, draw: Draw, until: int, *, accelerate: Acceleration = identity, check_every: int = 1
 ) -> Iterator[Step]:
     """Algorithm 1, from ``game.step`` to ``until``: yields a ``Step`` after each generator update.
 
@@ -257,6 +239,8 @@ def train(
     Source: see ``algorithm_1``.
     """
     check_until("train", "generator", until)
+    if not isinstance(check_every, Integral) or check_every < 1:
+        raise InputError(f"train looks at the losses every check_every >= 1 turns, got {check_every!r}.")
     steps = algorithm_1(game, draw, until, accelerate(game))
     return stop_at_nan(of_one_precision(steps, game, draw), until, check_every)
 
@@ -373,19 +357,13 @@ def dtypes(tensors: Sequence[Tensor]) -> str:
 
 def stop_at_nan(steps: Iterator[Step], until: int, check_every: int = 1) -> Iterator[Step]:
     """The same steps, their losses looked at every ``check_every``: raises ``DivergenceError``."""
-    if not isinstance(check_every, Integral) or check_every < 1:
-        raise InputError(f"train looks at the losses every check_every >= 1 turns, got {check_every!r}.")
-
-    def watched() -> Iterator[Step]:
-        unseen: list[Step] = []
-        for step in steps:
-            unseen.append(step)
-            if len(unseen) == check_every or step.index == until:
-                check_finite(*unseen)
-                unseen.clear()
-            yield step
-
-    return watched()
+    unseen: list[Step] = []
+    for step in steps:
+        unseen.append(step)
+        if len(unseen) == check_every or step.index == until:
+            check_finite(*unseen)
+            unseen.clear()
+        yield step
 
 
 def check_finite(*steps: Step) -> None:
@@ -402,8 +380,7 @@ def check_finite(*steps: Step) -> None:
 
 def losses_of(step: Step) -> dict[str, Tensor]:
     """The losses of a step by their names."""
-    named = zip(step._fields[1:], step[1:], strict=True)
-    return {name.replace("_", " "): loss for name, loss in named if loss is not None}
+    return {name.replace("_", " "): loss for name, loss in step._asdict().items() if torch.is_tensor(loss)}
 
 
 class Average:

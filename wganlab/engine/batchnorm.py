@@ -54,11 +54,11 @@ class JointBatchNorm(_BatchNorm):
             return super().forward(x)
         self._check_input_dim(x)
         if len(x) != self.sizes[self.rank]:
-            raise InputError(
-                f"This BatchNorm is shared by {len(self.sizes)} ranks, and rank {self.rank} brings "
-                f"{self.sizes[self.rank]} of the {sum(self.sizes)} rows of a batch, but got {len(x)}. "
-                f"To sample, take a copy (copy.deepcopy, Average.player): it is plain."
+            share = (
+                f"rank {self.rank} brings {self.sizes[self.rank]} of the {sum(self.sizes)} rows of a batch"
             )
+            remedy = "To sample, take a copy (copy.deepcopy, Average.player): it is plain."
+            raise InputError(f"In this shared BatchNorm {share}, but got {len(x)}. {remedy}")
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         mean, var = self.statistics(wide)
         if self.training and self.track_running_stats:
@@ -75,8 +75,7 @@ class JointBatchNorm(_BatchNorm):
 
     def statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and biased variance of each channel over the joint batch, (C,) each: one collective."""
-        rest = [0, *range(2, x.ndim)]
-        var, mean = torch.var_mean(x, rest, correction=0)
+        var, mean = torch.var_mean(x, [0, *range(2, x.ndim)], correction=0)
         # Every rank fills its own row and gets w_s times the statistics of rank s in row s. Sums of squares
         # would do without rows, but lose all digits where the mean is large.
         own = torch.stack([mean, var])[None]
@@ -95,9 +94,7 @@ class JointBatchNorm(_BatchNorm):
         self.running_var.lerp_((var * (n / (n - 1))).to(self.running_var.dtype), momentum)
 
 
-def share_statistics(
-    player: nn.Module, rank: int, sizes: list[int], mean: Callable[[Tensor], Tensor]
-) -> nn.Module:
+def share_statistics(player: nn.Module, rank: int, sizes: list[int], mean: Callable) -> nn.Module:
     """``player`` with each BatchNorm in it replaced by a ``JointBatchNorm`` of the same weights."""
     if isinstance(player, _BatchNorm):
         return JointBatchNorm(player, rank, sizes, mean)

@@ -76,11 +76,7 @@ def advice() -> Iterator[None]:
 
     It warns that Python 3.13.0 slows it down.
     """
-    general = (
-        action
-        for action, message, kind, module, _ in warnings.filters
-        if not (message or module) and issubclass(RuntimeWarning, kind)
-    )
+    general = (f[0] for f in warnings.filters if not (f[1] or f[3]) and issubclass(RuntimeWarning, f[2]))
     if next(general, None) != "error":
         yield
         return

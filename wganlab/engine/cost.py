@@ -17,14 +17,9 @@ from .autocast import has_weights
 def cores() -> int:
     """The number of physical cores that this process may use."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    places = set()
-    for cpu in allowed:
-        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
-        try:
-            places.add(tuple((topology / name).read_text() for name in ("physical_package_id", "core_id")))
-        except OSError:
-            places.add(cpu)
-    return len(places)
+    system = Path("/sys/devices/system/cpu")  # Linux's, which lists for each thread those of its core
+    lists = [system / f"cpu{cpu}/topology/thread_siblings_list" for cpu in allowed]
+    return len({path.read_text() if path.exists() else path for path in lists})
 
 
 class FlopCounter(TorchDispatchMode):

@@ -6,7 +6,7 @@ that needs a device stands in ``CudaGraph``; the rest is proved on a CPU, with o
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -105,7 +105,8 @@ class GraphedStep:
         if any(value.device.type != self.new_graph.device for value in batch):
             return False
         self.inputs = self.inputs or [torch.empty_like(value) for value in batch]
-        return forms(self.inputs) == forms(batch)
+        pairs = zip(self.inputs, batch, strict=True)
+        return all(static.shape == value.shape and static.dtype == value.dtype for static, value in pairs)
 
     def record(self, batch: tuple[Tensor, ...]) -> None:
         """Record the step on the static inputs; no weight moves."""
@@ -117,8 +118,7 @@ class GraphedStep:
                 what = f"{self.step.__name__}: {str(error).strip().splitlines()[0]}"
                 rule = "A step must not ask for a tensor's value (item, a branch on it) nor leave the device"
                 raise InputError(f"graphed could not record {what}. {rule}; train without it.") from error
-        self.graph, self.lr = graph, self.current_rates()
-        self.known = self.state()
+        self.graph, self.lr, self.known = graph, self.current_rates(), self.state()
 
     def current_rates(self) -> list[float]:
         return [group["lr"] for group in self.optimizer.param_groups]
@@ -128,15 +128,9 @@ class GraphedStep:
         entries = [value for each in self.optimizer.state.values() for value in each.values()]
         tensors = [*self.tensors, *filter(torch.is_tensor, entries)]
         free = {"params", "lr"} if self.rates else {"params"}
-        groups = self.optimizer.param_groups
-        numbers = [{key: group[key] for key in group.keys() - free} for group in groups]
+        numbers = [{key: group[key] for key in group.keys() - free} for group in self.optimizer.param_groups]
         modes = [module.training for module in self.modules]
         return [value.data_ptr() for value in tensors], numbers, modes, self.game.recipe
-
-
-def forms(values: Iterable[Tensor]) -> list[tuple[torch.Size, torch.dtype]]:
-    """The shape and type of each."""
-    return [(value.shape, value.dtype) for value in values]
 
 
 def cloned(result: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:

@@ -90,8 +90,7 @@ class Heartbeat(threading.Thread):
         """The ranks that ended with a failure of their own, or those that a rank which gave up has blamed."""
         ended = {r: record for r, record in self.others().items() if record["end"] not in (None, "done")}
         own = {r: f"ended with {record['end']}" for r, record in ended.items() if not record["blame"]}
-        adopted = (dict(record["blame"]) for record in ended.values())
-        return own or next(adopted, {})
+        return own or next((dict(record["blame"]) for record in ended.values()), {})
 
     def unresponsive(self) -> dict[int, str]:
         """The ranks that no longer beat; if the store is silent itself, its host."""
@@ -108,11 +107,9 @@ class Heartbeat(threading.Thread):
 
     def behind(self) -> dict[int, str]:
         """The ranks that are alive but have begun fewer collectives than this one."""
-        return {
-            r: f"is late: it is at collective {record['count']}, rank {self.rank} at {self.count}"
-            for r, record in self.others().items()
-            if record["count"] < self.count
-        }
+        late = {r: record["count"] for r, record in self.others().items() if record["count"] < self.count}
+        own = f"rank {self.rank} at {self.count}"
+        return {r: f"is late: it is at collective {count}, {own}" for r, count in late.items()}
 
     def others(self) -> dict[int, dict]:
         """The last records of all ranks but this one."""

@@ -16,11 +16,9 @@ class OnePass:
 
     def __init__(self, optimizer: RMSprop):
         self.optimizer = optimizer
-        groups = [
-            {"params": group["params"], "eps": group["eps"], "betas": (0.0, group["alpha"])}
-            for group in optimizer.param_groups
-        ]
-        self.adam = Adam(groups, fused=True)
+        groups = optimizer.param_groups
+        own = [{"params": g["params"], "eps": g["eps"], "betas": (0.0, g["alpha"])} for g in groups]
+        self.adam = Adam(own, fused=True)
 
     @property
     def param_groups(self) -> list[dict]:
@@ -38,10 +36,10 @@ class OnePass:
         state, twin = self.optimizer.state[weight], self.adam.state[weight]
         if not state:
             state["step"] = torch.tensor(0.0)
-            state["square_avg"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
+            state["square_avg"] = torch.zeros_like(weight)
         if not twin:
             twin["step"] = torch.tensor(LATE)
-            twin["exp_avg"] = torch.zeros_like(weight, memory_format=torch.preserve_format)
+            twin["exp_avg"] = torch.zeros_like(weight)
         twin["exp_avg_sq"] = state["square_avg"]
         return state["step"]
 

@@ -16,7 +16,7 @@ Autograd pushes a second derivative through all that made g, zeros included. And
 :math:`W_1`: an affine layer's value there lies between those at x and x_fake.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import copy
 from types import MethodType
 
@@ -75,10 +75,9 @@ def writes_out(game: Game) -> bool:
     """
     constraint, layers = game.recipe.constraint, known_layers(game.critic)
     own = inherits(game, Game.critic_gradient) and inherits(game, Game.critic_step)
-    segments = any(inherits(constraint, where) for where in AFFINE)
-    known = inherits(constraint, Constraint.penalty) or (
-        inherits(constraint, SlopePenalty.penalty) and segments
-    )
+    known = inherits(constraint, Constraint.penalty)
+    if inherits(constraint, SlopePenalty.penalty):
+        known = any(inherits(constraint, where) for where in AFFINE)
     first = first_affine(layers)
     return own and known and first < len(layers) and not isinstance(layers[first], Activation)
 
@@ -163,34 +162,31 @@ class Convolution:
         return u.sum((0, 2, 3))
 
 
-KINDS = {
-    **dict.fromkeys((nn.Flatten, nn.Unflatten, nn.Identity), Reshape),
-    **dict.fromkeys((nn.ReLU, nn.LeakyReLU), Activation),
-    nn.Linear: Linear,
-    nn.Conv2d: Convolution,
-}
+KINDS = {nn.Linear: Linear, nn.Conv2d: Convolution, nn.ReLU: Activation, nn.LeakyReLU: Activation}
+KINDS |= dict.fromkeys((nn.Flatten, nn.Unflatten, nn.Identity), Reshape)
 
 
 def known_layers(critic: nn.Module) -> list:
     """The critic's layers as ``KINDS``, or an empty list if one of them is not known to be right."""
-    layers = list(leaves(critic))
+    parts = (part for _, part in critic.named_modules(remove_duplicate=False))  # one may stand twice
+    layers = [part for part in parts if type(part) is not nn.Sequential]
     weights = [weight for layer in layers for weight in layer.parameters()]
-    known = (
-        all(type(layer) in KINDS for layer in layers)
-        and len(set(weights)) == len(weights)  # no weight stands twice
-        and all(weight.requires_grad for weight in weights)
-        and not any(hooked(part) for part in (*critic.modules(), *weights))
-        and all(keeps_batch_axis(layer) or (layer is layers[-1]) for layer in layers)
-        and all(getattr(layer, "padding_mode", "zeros") == "zeros" for layer in layers)
-        and all(getattr(layer, "negative_slope", 0.0) >= 0 for layer in layers)
-        and not any(isinstance(getattr(layer, "padding", 0), str) for layer in layers)
-    )
+    own = len(set(weights)) == len(weights) and all(weight.requires_grad for weight in weights)  # none twice
+    plain = all(map(is_plain, layers)) and not any(map(hooked, (*critic.modules(), *weights)))
+    known = own and plain and all(map(keeps_batch_axis, layers[:-1]))
     return [KINDS[type(layer)](layer) for layer in layers] if known else []
 
 
 def first_affine(layers: list) -> int:
     """The number of the first layer that does more than arrange numbers; all of them if none does."""
     return next((k for k, layer in enumerate(layers) if not isinstance(layer, Reshape)), len(layers))
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a layer is of ``KINDS``, and none of its options is one that they leave out."""
+    options = vars(layer)
+    zeros = options.get("padding_mode", "zeros") == "zeros" and not isinstance(options.get("padding"), str)
+    return type(layer) in KINDS and zeros and options.get("negative_slope", 0.0) >= 0
 
 
 def hooked(part: nn.Module | Tensor) -> bool:
@@ -201,21 +197,8 @@ def hooked(part: nn.Module | Tensor) -> bool:
 
 def keeps_batch_axis(layer: nn.Module) -> bool:
     """Whether a layer keeps one row for each row; ``nn.Flatten(0)``, say, does not."""
-    match layer:
-        case nn.Flatten():
-            return layer.start_dim >= 1
-        case nn.Unflatten():
-            return isinstance(layer.dim, int) and layer.dim >= 1
-    return True
-
-
-def leaves(part: nn.Module) -> Iterator[nn.Module]:
-    """The layers of nested ``nn.Sequential``s in the order in which they are called."""
-    if type(part) is not nn.Sequential:
-        yield part
-    else:
-        for inner in part:
-            yield from leaves(inner)
+    first = getattr(layer, "start_dim", getattr(layer, "dim", 1))  # of the axes that it changes
+    return isinstance(first, int) and first >= 1
 
 
 class ManualGradient:
@@ -251,8 +234,7 @@ class ManualGradient:
         us = self.backward(values, torch.cat([c, c.new_ones(len(values[-1]) - 2 * m)]))
         penalty = torch.zeros_like(loss)
         if self.penalty:
-            g = self.input_gradient(values, us[0][2 * m :])  # (m, ...)
-            penalty, a = self.slope_cost(g)
+            penalty, a = self.slope_cost(self.input_gradient(values, us[0][2 * m :]))
             self.tangent(values, a)
         found = self.weight_gradients(values, us, m)
         return loss.detach(), penalty.detach(), [found[weight] for weight in self.weights]
@@ -269,8 +251,7 @@ class ManualGradient:
             penalty = self.penalty.what(s.requires_grad_())
         (derivative,) = torch.autograd.grad(penalty, s)
         if by_length:
-            share = torch.where(s > 0, derivative / s, 0.0)[:, 0]
-            derivative = per_row(share, g) * g
+            derivative = per_row(torch.where(s > 0, derivative / s, 0.0)[:, 0], g) * g
         return penalty, derivative
 
     def forward(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> list[Tensor]:

@@ -23,8 +23,7 @@ def dcgan_generator(latent: int = 64, *, width: int = 16, dense: int = 128) -> n
     >>> dcgan_generator(8)(torch.zeros(2, 8)).shape
     torch.Size([2, 1, 28, 28])
     """
-    if min(latent, width, dense) < 1:
-        raise InputError(f"dcgan_generator needs sizes >= 1, got {latent}, {width}, {dense}.")
+    check_sizes("dcgan_generator", latent, width, dense)
     channels = 2 * width
     picture = nn.ConvTranspose2d(width, 1, **KERNEL_4)
     nn.init.constant_(picture.bias, -1.0)
@@ -66,8 +65,7 @@ def dcgan32_generator(latent: int = 64, *, width: int = 16, channels: int = 3) -
     >>> dcgan32_generator(8, width=2)(torch.zeros(2, 8)).shape
     torch.Size([2, 3, 32, 32])
     """
-    if min(latent, width, channels) < 1:
-        raise InputError(f"dcgan32_generator needs sizes >= 1, got {latent}, {width}, {channels}.")
+    check_sizes("dcgan32_generator", latent, width, channels)
     return upsampling(latent, (4 * width, 2 * width, width), channels, KERNEL_4)
 
 
@@ -82,8 +80,7 @@ def dcgan32_critic(*, width: int = 32, channels: int = 3) -> nn.Sequential:
     >>> dcgan32_critic(width=2)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2])
     """
-    if min(width, channels) < 1:
-        raise InputError(f"dcgan32_critic needs sizes >= 1, got {width}, {channels}.")
+    check_sizes("dcgan32_critic", width, channels)
     return downsampling(channels, (width, 2 * width, 4 * width), KERNEL_4, side=4)
 
 
@@ -100,8 +97,7 @@ def dcgan64_generator(latent: int = 128, *, width: int = 64, channels: int = 3) 
     >>> dcgan64_generator(8, width=1)(torch.zeros(2, 8)).shape
     torch.Size([2, 3, 64, 64])
     """
-    if min(latent, width, channels) < 1:
-        raise InputError(f"dcgan64_generator needs sizes >= 1, got {latent}, {width}, {channels}.")
+    check_sizes("dcgan64_generator", latent, width, channels)
     widths = (8 * width, 4 * width, 2 * width, width)
     return dcgan_init(upsampling(latent, widths, channels, KERNEL_5 | {"output_padding": 1}))
 
@@ -118,10 +114,14 @@ def dcgan64_critic(*, width: int = 64, channels: int = 3) -> nn.Sequential:
     >>> dcgan64_critic(width=1)(torch.zeros(2, 3, 64, 64)).shape
     torch.Size([2])
     """
-    if min(width, channels) < 1:
-        raise InputError(f"dcgan64_critic needs sizes >= 1, got {width}, {channels}.")
-    widths = (width, 2 * width, 4 * width, 8 * width)
-    return dcgan_init(downsampling(channels, widths, KERNEL_5, side=4))
+    check_sizes("dcgan64_critic", width, channels)
+    return dcgan_init(downsampling(channels, (width, 2 * width, 4 * width, 8 * width), KERNEL_5, side=4))
+
+
+def check_sizes(player: str, *sizes: int) -> None:
+    """Raise ``InputError`` unless all sizes are at least 1."""
+    if min(sizes) < 1:
+        raise InputError(f"{player} needs sizes >= 1, got {', '.join(map(str, sizes))}.")
 
 
 def upsampling(latent: int, widths: Sequence[int], channels: int, kernel: dict[str, int]) -> nn.Sequential:

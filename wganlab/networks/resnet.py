@@ -33,16 +33,12 @@ def convolution(inputs: int, outputs: int, kernel: int = 3, *, gain: float = sqr
     The gain :math:`\sqrt 2` is He's rule for as many inputs as outputs, 1 is Glorot's; the authors use the
     first in front of and behind a ReLU, the second in shortcuts and at the end.
     """
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    return glorot(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), gain)
+
+
+def glorot(layer: nn.Linear | nn.Conv2d, gain: float = 1.0) -> nn.Module:
+    """The layer with Glorot's weights times the gain, and biases 0."""
     nn.init.xavier_uniform_(layer.weight, gain=gain)
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer by Glorot's rule, biases 0."""
-    layer = nn.Linear(inputs, outputs)
-    nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
 
@@ -74,7 +70,7 @@ def resnet_generator(latent: int = 128, *, width: int = 128) -> nn.Sequential:
     if min(latent, width) < 1:
         raise InputError(f"resnet_generator needs sizes >= 1, got {latent} and {width}.")
     return nn.Sequential(
-        linear(latent, width * 4 * 4), nn.Unflatten(1, (width, 4, 4)),
+        glorot(nn.Linear(latent, width * 4 * 4)), nn.Unflatten(1, (width, 4, 4)),
         up_block(width), up_block(width), up_block(width),
         nn.BatchNorm2d(width), nn.ReLU(), convolution(width, 3, gain=1.0), nn.Tanh(),
     )  # fmt: skip
@@ -99,15 +95,13 @@ def resnet_critic(*, width: int = 128) -> nn.Sequential:
     def pooled(inputs: int) -> nn.Sequential:
         return nn.Sequential(nn.AvgPool2d(2), convolution(inputs, width, 1, gain=1.0))
 
-    def way(*ends: nn.Module) -> nn.Sequential:
-        return nn.Sequential(
-            nn.ReLU(), convolution(width, width), nn.ReLU(), convolution(width, width), *ends
-        )
+    def way(*end: nn.Module) -> nn.Sequential:
+        return nn.Sequential(nn.ReLU(), convolution(width, width), nn.ReLU(), convolution(width, width), *end)
 
     first = nn.Sequential(convolution(3, width), nn.ReLU(), convolution(width, width), nn.AvgPool2d(2))
     return nn.Sequential(
         Residual(first, pooled(3)),
         Residual(way(nn.AvgPool2d(2)), pooled(width)),
         Residual(way(), nn.Identity()), Residual(way(), nn.Identity()),
-        nn.ReLU(), nn.AvgPool2d(8), nn.Flatten(), linear(width, 1), nn.Flatten(0),
+        nn.ReLU(), nn.AvgPool2d(8), nn.Flatten(), glorot(nn.Linear(width, 1)), nn.Flatten(0),
     )  # fmt: skip

@@ -12,7 +12,7 @@ import math
 from torch import nn
 
 from ...errors import InputError
-from .calls import Layout, Penalty, observe
+from .calls import Layout, Observed, Penalty
 from .critics import examine_critic
 from .explanation import Explanation, derive, explain
 from .layouts import ROWS, broadcast_notes, find, fixed, layout_notes, other_channels
@@ -74,7 +74,7 @@ def check_arguments(gradient_penalty: object, critic: object) -> None:
 
 def examine(function: Penalty, layout: Layout) -> tuple[dict[str, str], Explanation | None]:
     """What one layout shows: of each bug what was seen first (name -> seen), and what explains them."""
-    observed = observe(function, layout)
+    observed = Observed(function, layout)
     explanation = explain(observed)
     findings: dict[str, str] = {}
     for name, seen in derive(observed, explanation):

@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,17 +53,33 @@ class Layout:
         return (length * x).to(self.dtype), (length * x_fake).to(self.dtype)
 
 
-@dataclass(frozen=True)
-class CallResult:
-    """One call: the probe, which holds the points, the batch, and the value, or why there is none."""
+class Call:
+    """One call after that seed, watched.
 
-    layout: Layout
-    label: str
-    probe: Probe
-    batch: Batch
-    value: Tensor | None
-    effects: dict[str, str]
-    failure: str
+    It has the probe, which holds the points, the ``value`` or the ``failure`` for which there is none, the
+    ``error`` that was raised, "" if none was, and the side ``effects`` by name.
+    """
+
+    def __init__(self, function: Penalty, layout: Layout, probe: ProbeSpec, batch: Batch, number: int = 0):
+        self.layout, self.batch, (self.label, slope, bend) = layout, batch, probe
+        self.probe = Probe(layout.row, slope, bend, layout.scores)
+        self.value, self.effects, self.error = None, {}, ""
+        parts = {"x": batch[0], "x_fake": batch[1], **self.probe.state_dict(keep_vars=True)}
+        before = [(name, part, part.detach().clone(), part.requires_grad) for name, part in parts.items()]
+        seed(number)
+        try:
+            with torch.enable_grad():
+                answer = function(self.probe, *batch)
+        except (Exception, SystemExit) as error:
+            self.error = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            self.failure = f"{self.label}: {self.error}"
+            return
+        self.effects = side_effects(self.probe, before)
+        self.value, self.failure = number_of(answer)
+        if not self.probe.points:
+            self.failure = "the critic was never asked for a score"
+        if not self.failure and isinstance(answer, Tensor) and answer.numel() > 1:
+            self.effects["no-mean"] = f"the answer has shape {tuple(answer.shape)}, not ()"
 
     def __str__(self):
         return f"a critic with {self.label}, on {self.layout.kind} of shape {tuple(self.batch[0].shape)},"
@@ -79,7 +94,8 @@ class CallResult:
         """The batches that were asked, one of k times as many rows as x as k of them; last all together."""
         m = len(self.batch[0])
         pieces = (points.split(m) if len(points) % m == 0 else [points] for points in self.probe.points)
-        return [*itertools.chain.from_iterable(pieces), torch.cat(self.probe.points)]
+        several = [*itertools.chain.from_iterable(pieces)]
+        return several if len(several) == 1 else [*several, torch.cat(several)]
 
     def observation(self, block: int) -> Observation:
         """The call in numbers, for the points in one of the blocks."""
@@ -88,69 +104,29 @@ class CallResult:
         return Observation(self.value.item(), self.probe.gradient(points), eps)
 
 
-class Observed(NamedTuple):
-    """All calls on one layout.
+class Observed:
+    """All calls that the examination of one layout needs, whatever the earlier ones gave.
 
-    ``usual`` has the layout's batch size and ``other`` another one, for the numbers. ``dead`` is a critic of
-    slope 0. ``segments`` are calls with a seed each, for the law of eps.
+    ``usual`` has the layout's batch size and ``other`` another one, for the numbers; ``answered`` are those
+    of them whose numbers a formula must give. ``dead`` is a critic of slope 0. ``segments`` are calls with a
+    seed each, for the law of eps.
     """
 
-    usual: list[CallResult]
-    other: list[CallResult]
-    dead: CallResult
-    segments: list[CallResult]
-
-    @property
-    def answered(self) -> list[CallResult]:
-        """The calls whose numbers a formula must give."""
-        return [each for each in (*self.usual, *self.other) if not each.failure]
-
-
-def observe(function: Penalty, layout: Layout) -> Observed:
-    """Every call that the examination of one layout needs, whatever the earlier ones gave."""
-    m, free = layout.m, layout.m == BATCH  # free: of the batch size
-    rng = torch.Generator().manual_seed(0)
-    usual = [call(function, layout, probe, layout.random(m, rng)) for probe in PROBES]
-    others = (PROBES[0], PROBES[-1]) if free else ()
-    other = [call(function, layout, probe, layout.random(OTHER_BATCH, rng)) for probe in others]
-    dead = call(function, layout, DEAD, layout.segments(m))
-    many, total = 256 if free else m, 2048 if math.prod(layout.row) <= 256 else 512
-    seeds = range(max(2, total // many))
-    segments = [call(function, layout, BENT, layout.segments(many), number) for number in seeds]
-    return Observed(usual, other, dead, segments)
-
-
-def call(function: Penalty, layout: Layout, probe: ProbeSpec, batch: Batch, number: int = 0) -> CallResult:
-    """One call after that seed, watched."""
-    label, slope, bend = probe
-    critic = Probe(layout.row, slope, bend, layout.scores)
-    parts = {"x": batch[0], "x_fake": batch[1], **critic.state_dict(keep_vars=True)}
-    before = [(name, part, part.detach().clone(), part.requires_grad) for name, part in parts.items()]
-    answer, error = answer_of(function, critic, batch, number)
-    if error:
-        return CallResult(layout, label, critic, batch, None, {}, f"{label}: {error}")
-    effects = side_effects(critic, before)
-    value, failure = number_of(answer)
-    if value is not None and not critic.points:
-        value, failure = None, "the critic was never asked for a score"
-    if value is not None and isinstance(answer, Tensor) and answer.numel() > 1:
-        effects["no-mean"] = f"the answer has shape {tuple(answer.shape)}, not ()"
-    return CallResult(layout, label, critic, batch, value, effects, failure)
-
-
-def answer_of(function: Penalty, critic: Probe, batch: Batch, number: int = 0) -> tuple[object, str]:
-    """What the function gives after that seed, and what it raises, "" if nothing."""
-    seed(number)
-    try:
-        with torch.enable_grad():
-            return function(critic, *batch), ""
-    except (Exception, SystemExit) as error:
-        return None, " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    def __init__(self, function: Penalty, layout: Layout):
+        m, free = layout.m, layout.m == BATCH  # free: of the batch size
+        rng, others = torch.Generator().manual_seed(0), (PROBES[0], PROBES[-1]) if free else ()
+        self.usual = [Call(function, layout, probe, layout.random(m, rng)) for probe in PROBES]
+        self.other = [Call(function, layout, probe, layout.random(OTHER_BATCH, rng)) for probe in others]
+        self.answered = [each for each in (*self.usual, *self.other) if not each.failure]
+        self.dead = Call(function, layout, DEAD, layout.segments(m))
+        many, total = 256 if free else m, 2048 if math.prod(layout.row) <= 256 else 512
+        seeds = range(max(2, total // many))
+        self.segments = [Call(function, layout, BENT, layout.segments(many), number) for number in seeds]
 
 
 def error_on(function: Penalty, layout: Layout) -> str:
     """What the function raises on such data, "" if nothing."""
-    return answer_of(function, Probe(layout.row, 5.0, 0.0, layout.scores), layout.segments(layout.m))[1]
+    return Call(function, layout, PROBES[0], layout.segments(layout.m)).error
 
 
 def side_effects(critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]) -> dict[str, str]:
@@ -174,12 +150,11 @@ def side_effects(critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]) 
 def number_of(answer: object) -> tuple[Tensor | None, str]:
     """An answer as a tensor of shape (), the mean of several numbers; or None, and why."""
     if isinstance(answer, Tensor):
-        if answer.is_complex() or answer.dtype == torch.bool:
-            return None, f"the answer has the type {answer.dtype}"
-        if answer.is_meta or answer.layout != torch.strided:
-            return None, f"the answer is a tensor on {answer.device} with the layout {answer.layout}"
-        if answer.numel():
-            return answer.double().mean(), ""
+        odd = answer.is_complex() or answer.dtype == torch.bool or answer.layout != torch.strided
+        if odd or answer.is_meta or not answer.numel():
+            what = f"{answer.dtype}, {answer.layout}, of shape {tuple(answer.shape)}, on {answer.device}"
+            return None, f"the answer is a tensor without real numbers: {what}"
+        return answer.double().mean(), ""
     try:
         return torch.tensor(float(answer)), ""
     except (TypeError, ValueError, RuntimeError):

@@ -73,12 +73,11 @@ def examine_critic(critic: nn.Module) -> tuple[dict[str, str], list[str]]:
     if moved is None:
         return {}, ["critic: no shape of data was found that it takes, so it was not judged"]
     amount, row = moved
-    layers = ", ".join(f"'{name}' ({type(part).__name__})" for name, part in critic.named_modules()
-                       if "BatchNorm" in type(part).__name__)  # fmt: skip
-    seen = f"row 0 keeps its {row} numbers, the other rows change, and its score moves by {amount:.1%} of the"
-    seen += f" largest score; layers that mix rows: {layers}" if layers else " largest score"
     if amount > 1e-4:
-        return {"mixes-rows": seen}, []
+        kinds = ((name, type(part).__name__) for name, part in critic.named_modules())
+        layers = ", ".join(f"'{name}' ({kind})" for name, kind in kinds if "BatchNorm" in kind)
+        seen = f"row 0 keeps its {row} numbers, the other rows change, and its score moves by {amount:.1%} of"
+        return {"mixes-rows": f"{seen} the largest score; layers that mix rows: {layers or 'none known'}"}, []
     notes = [f"critic: each row of shape {row} is scored by itself"]
     later = mixing(critic, True) if not critic.training else None
     if later and later[0] > 1e-4:

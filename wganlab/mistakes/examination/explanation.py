@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .calls import OTHER_BATCH, PROBES, CallResult, Observed
+from .calls import OTHER_BATCH, PROBES, Call, Observed
 from .formulas import Formula, Observation, find_formula
 from .points import diagnose_points
 from .probes import Probe
@@ -20,7 +20,7 @@ class Explanation(NamedTuple):
     ``block`` is the one of the critic's calls in which the points are, -1 for all of them.
     """
 
-    numbers: list[tuple[CallResult, Observation]]
+    numbers: list[tuple[Call, Observation]]
     block: int
     formula: Formula | None
     weight: float
@@ -30,8 +30,8 @@ class Explanation(NamedTuple):
         """The bugs in the formula."""
         if self.formula is None:
             return ("unknown",)
-        _, observation = self.numbers[0]
-        return (*self.formula.names(observation.gradient.ndim), *(["wrong-sign"] if self.weight < 0 else []))
+        sign = ("wrong-sign",) if self.weight < 0 else ()
+        return self.formula.names(self.numbers[0][1].gradient.ndim) + sign
 
     @property
     def weight_and_side(self) -> tuple[float, bool] | None:
@@ -48,13 +48,11 @@ def explain(observed: Observed) -> Explanation | None:
     calls = observed.answered
     if any(each.failure for each in observed.usual) or not all(each.value.isfinite() for each in calls):
         return None
-    counts = {len(each.blocks) for each in calls}
-    several = len(counts) == 1 and max(counts) <= 7 and len(calls[0].blocks[-1]) > len(calls[0].batch[0])
-    known = []
+    counts, known = {len(each.blocks) for each in calls}, []
+    several = len(counts) == 1 and max(counts) <= 7  # the same calls of the critic each time, and few
     for block in (*(range(counts.pop() - 1) if several else ()), -1):
         numbers = [(each, each.observation(block)) for each in calls]
-        found = find_formula([observation for _, observation in numbers])
-        if found:
+        if found := find_formula([observation for _, observation in numbers]):
             known.append(Explanation(numbers, block, *found))
     guess = abs(calls[0].value.item()) / 16 or 1.0
     return min(known, key=lambda each: len(each.names), default=Explanation(numbers, -1, None, guess))
@@ -88,8 +86,16 @@ def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tupl
 
 
 def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
-    """Each bug of the formula, with the first number that is wrong; or that no formula is known."""
-    each, value, right = worst_probe(explanation)
+    """Each bug of the formula, with the first number that is off by a hundredth, or else the one most off.
+
+    Or that no formula is known.
+    """
+    cost = "above squared" if explanation.formula and explanation.formula.one_sided else "square"
+    weight, off = abs(explanation.weight), []
+    for each, (value, gradient, eps) in explanation.numbers:
+        right = weight * Formula(tuple(range(1, gradient.ndim)), cost=cost)(gradient, eps).item()
+        off.append((abs(value - right) / (abs(right) + 1e-3 * weight), each, value, right))
+    _, each, value, right = next((item for item in off if item[0] > 0.01), max(off, key=itemgetter(0)))
     seen = f"{each} costs {value:.6g} instead of {right:.6g}"
     if "wrong-target" in explanation.names:
         seen += f"; slope {explanation.formula.target:.4g} is free"
@@ -97,16 +103,6 @@ def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
         seen = f"{each} costs {value:.6g}; the right formula with the weight {explanation.weight:.6g}, which "
         seen += f"slope 5 suggests, gives {right:.6g}. None of the known bugs explains it"
     yield from ((name, seen) for name in explanation.names)
-
-
-def worst_probe(explanation: Explanation) -> tuple[CallResult, float, float]:
-    """The first probe off by a hundredth, else the one most off; its value and the right one."""
-    cost = "above squared" if explanation.formula and explanation.formula.one_sided else "square"
-    weight, off = abs(explanation.weight), []
-    for each, (value, gradient, eps) in explanation.numbers:
-        right = weight * Formula(tuple(range(1, gradient.ndim)), cost=cost)(gradient, eps).item()
-        off.append((abs(value - right) / (abs(right) + 1e-3 * weight), each, value, right))
-    return next((item for item in off if item[0] > 0.01), max(off, key=itemgetter(0)))[1:]
 
 
 def weight_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
@@ -121,11 +117,8 @@ def weight_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
         right = weight_gradient(explanation.weight * explanation.formula(gradient, eps), each.probe)
         size = right.norm().item()
         if not (found - right).norm().item() <= 1e-3 * size + 1e-6 * abs(explanation.weight):
-            yield (
-                "wrong-weight-gradient",
-                f"{each} costs {value:.6g} as it should, but its gradient in the weights has length "
-                f"{found.norm().item():.6g} instead of {size:.6g}",
-            )
+            seen = f"{each} costs {value:.6g} as it should, but its gradient in the weights has length"
+            yield "wrong-weight-gradient", f"{seen} {found.norm().item():.6g} instead of {size:.6g}"
             return
 
 
@@ -142,14 +135,13 @@ def weight_gradient(value: Tensor, probe: Probe) -> Tensor | None:
     return torch.cat([part.flatten() for part in parts])
 
 
-def dead_findings(dead: CallResult) -> Iterator[tuple[str, str]]:
+def dead_findings(dead: Call) -> Iterator[tuple[str, str]]:
     """A critic of slope 0: its penalty and the gradient in its weights must be finite."""
     yield from dead.findings.items()
     if dead.failure:
         return
     value, gradient = dead.value.item(), weight_gradient(dead.value, dead.probe)
-    if not math.isfinite(value):
-        yield "nan-at-zero", f"a critic of slope 0 costs {value}"
-    elif gradient is not None and not gradient.isfinite().all():
-        seen = "a critic of slope 0 gets a gradient in its weights that is not finite"
-        yield "nan-at-zero", f"{seen} (the value is {value:.6g})"
+    length = 0.0 if gradient is None else gradient.norm().item()
+    if not (math.isfinite(value) and math.isfinite(length)):
+        seen = f"a critic of slope 0 costs {value:.6g}, with a gradient of length {length:.6g} in its weights"
+        yield "nan-at-zero", seen

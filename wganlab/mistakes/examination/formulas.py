@@ -7,7 +7,7 @@ square of what is above 0. A deviation in one place of the formula is one bug, w
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,7 +75,9 @@ class Formula:
         >>> Formula((0, 1), reduction="sum").names(2)
         ('global-norm', 'sum-over-batch')
         """
-        bugs = [axes_bug(self.axes, ndim), NORMS[self.norm][0], FACTORS[self.factor][0]]
+        whole = tuple(range(ndim))
+        axes = {(1,): "channel-norm", whole: "global-norm", whole[1:]: ""}  # the last wins: rows have (1,)
+        bugs = [axes.get(self.axes, "wrong-axes"), NORMS[self.norm][0], FACTORS[self.factor][0]]
         bugs += [TARGETS.get(self.target, "wrong-target"), COSTS[self.cost][0], REDUCTIONS[self.reduction][0]]
         return tuple(filter(None, bugs))
 
@@ -108,13 +110,6 @@ class Formula:
         return weight or None
 
 
-def axes_bug(axes: tuple[int, ...], ndim: int) -> str:
-    """The name of a norm over these axes of a gradient with ``ndim`` axes; "" for one norm a row."""
-    if axes == tuple(range(1, ndim)):
-        return ""
-    return {tuple(range(ndim)): "global-norm", (1,): "channel-norm"}.get(axes, "wrong-axes")
-
-
 @functools.cache
 def family(ndim: int) -> tuple[Formula, ...]:
     """All members with at most three bugs, the likely ones first: odd axes count as two bugs or three."""
@@ -138,7 +133,7 @@ def find_formula(observations: Sequence[Observation]) -> tuple[Formula, float] |
     return None
 
 
-def with_other_target(observations: Sequence[Observation]) -> list[Formula]:
+def with_other_target(observations: Sequence[Observation]) -> Iterator[Formula]:
     r"""Formulas with a target t that is neither 0 nor 1, each from a fit of its values at -1, 0 and 1.
 
     The square is a parabola in t: :math:`F_t = \frac{t(t-1)}{2} F_{-1} + (1-t^2) F_0 + \frac{t(t+1)}{2} F_1`.
@@ -147,7 +142,6 @@ def with_other_target(observations: Sequence[Observation]) -> list[Formula]:
     """
     ndim = observations[0].gradient.ndim
     values = torch.tensor([[each.value] for each in observations], dtype=torch.float64)
-    found = []
     subsets = (tuple(range(1, ndim)), tuple(range(ndim)), (1,))
     for axes, norm, reduction in itertools.product(subsets, ("euclidean", "squared"), ("mean", "sum")):
         three = [Formula(axes, norm, target=t, reduction=reduction) for t in (-1.0, 0.0, 1.0)]
@@ -156,5 +150,4 @@ def with_other_target(observations: Sequence[Observation]) -> list[Formula]:
         weight = solution.sum().item()
         if abs(weight) > 1e-9 * values.abs().max():
             target = (solution[2] - solution[0]).item() / weight
-            found.append(Formula(axes, norm, target=target, reduction=reduction))
-    return found
+            yield Formula(axes, norm, target=target, reduction=reduction)

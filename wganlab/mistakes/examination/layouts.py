@@ -50,18 +50,15 @@ def template(error: str) -> str:
 
 def find(function: Penalty, kind: str) -> tuple[Layout | None, str]:
     """The first layout of that kind that the function takes, and what it said to the usual one."""
-    usual, errors = [(BATCH, ROWS[kind][0])], []
-    for pairs in (usual, *unusual_shapes(kind)):
-        for m, row in pairs:
-            for each in KINDS:
-                layout = Layout(kind, m, row, *each)
-                errors.append(error_on(function, layout))
-                if not errors[-1]:
-                    return layout, errors[0]
-                if pairs is not usual and each == KINDS[0] and template(errors[-1]) == template(errors[0]):
-                    break  # the same trouble as before: dtype and scores are not the reason
-        if pairs is not usual and len(set(errors)) == 1:
-            break  # the shape does not matter at all
+    usual, (one, both), errors = (BATCH, ROWS[kind][0]), unusual_shapes(kind), []
+    for pair in (usual, *one, *both):
+        for each in KINDS:
+            layout = Layout(kind, *pair, *each)
+            errors.append(error_on(function, layout))
+            if not errors[-1]:
+                return layout, errors[0]
+            if pair != usual and each == KINDS[0] and template(errors[-1]) == template(errors[0]):
+                break  # the same trouble as before: dtype and scores are not the reason
     return None, errors[0]
 
 
@@ -77,8 +74,7 @@ def other_channels(layout: Layout) -> Layout:
 
 def fixed(function: Penalty, layout: Layout, first: str) -> dict[str, str]:
     """What the function is tied to: channels, batch size or size of a row; name -> what was seen."""
-    found = {}
-    usual = ROWS[layout.kind][0]
+    found, usual = {}, ROWS[layout.kind][0]
     said = f"it takes {layout}, but not {(BATCH, *usual)}: {first}"
     if layout.m != BATCH:
         found["fixed-batch"] = said
@@ -86,8 +82,7 @@ def fixed(function: Penalty, layout: Layout, first: str) -> dict[str, str]:
         found["fixed-size"] = said
     if layout.kind == "pictures":
         other = other_channels(layout)
-        error = error_on(function, other)
-        if error:
+        if error := error_on(function, other):
             found["fixed-channels"] = f"it takes {layout}, but not {(layout.m, *other.row)}: {error}"
     return found
 

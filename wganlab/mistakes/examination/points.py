@@ -33,8 +33,7 @@ def diagnose_points(calls: Sequence[Tensor]) -> dict[str, str]:
     if pooled.shape[1] >= 3:
         moved = (pooled[:, 0] - ANCHOR).abs().max().item()
         if not moved <= SAME:
-            seen = f"an entry that is {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"
-            return {"off-segment": seen}
+            return {"off-segment": f"an entry of {ANCHOR:g} in x and in x_fake is moved by up to {moved:.3g}"}
         pooled = pooled[:, 1:]
     spread = (pooled.amax(1) - pooled.amin(1)).max().item()
     if spread > SAME:
@@ -76,11 +75,8 @@ def diagnose_law(eps: Tensor, *, shared: bool) -> dict[str, str]:
     if outside:
         name = "normal-eps" if ks_distance(ordered, torch.special.ndtr(ordered)) < bound else "eps-range"
         return {name: f"eps from {low:.3g} to {high:.3g}, {100 * outside:.0f} % outside [0, 1]"}
-    if shared:
-        return {}
-    far = ks_distance(ordered, ordered)
-    edge = 21.0 / len(eps)  # (1 - 21/n)^n < 1e-9
-    if low <= edge and high >= 1 - edge and far <= bound:
+    far, edge = ks_distance(ordered, ordered), 21.0 / len(eps)  # (1 - 21/n)^n < 1e-9
+    if shared or (low <= edge and high >= 1 - edge and far <= bound):
         return {}
     return {"eps-range": f"eps from {low:.3g} to {high:.3g}, at distance {far:.2g} from uniform on [0, 1]"}
 

@@ -34,17 +34,13 @@ def clamp_last(critic, optimizer, c):
     clip_weights(critic, c)
 
 
-def largest_after(update, c: float = 0.01) -> float:
-    """The largest weight after one RMSProp step with the paper's learning rate from |w| = c."""
+def largest_after(update) -> float:
+    """The largest weight after one RMSProp step with the paper's learning rate from |w| = c = 0.01."""
     critic = nn.Linear(2, 1, bias=False, dtype=torch.float64)
-    nn.init.constant_(critic.weight, c)
+    nn.init.constant_(critic.weight, 0.01)
     critic.weight.grad = -torch.ones_like(critic.weight)
-    update(critic, torch.optim.RMSprop(critic.parameters(), lr=5e-5), c)
+    update(critic, torch.optim.RMSprop(critic.parameters(), lr=5e-5), 0.01)
     return critic.weight.abs().max().item()
-
-
-def ends_clipped(update) -> bool:
-    return largest_after(update) <= 0.01
 
 
 def clip_everything(critic, c):
@@ -136,10 +132,6 @@ def n_turns(n_critic):
     return list(range(1, n_critic + 1))
 
 
-def counts_to_n(turns) -> bool:
-    return all(len(turns(n)) == n for n in (1, 5))
-
-
 def reused_noise(draw, critic_step, generator_step, n_critic):
     """(draw, critic_step, generator_step, n_critic): one turn; draw() gives noise, both steps take it.
 
@@ -180,10 +172,10 @@ def early_record(critic_step, generator_loss, n_critic, turns):
     """
     record = []
     for _ in range(turns):
-        for t in range(n_critic):
-            if t == n_critic - 1:
-                record.append(generator_loss())  # before the last update
+        for _ in range(n_critic - 1):
             critic_step()
+        record.append(generator_loss())  # before the last update
+        critic_step()
     return record
 
 
@@ -200,10 +192,6 @@ def counts_seen(loop) -> list[int]:
     """How many critic updates had been made at each record."""
     updates = []
     return loop(lambda: updates.append(1), lambda: len(updates), 5, 3)
-
-
-def records_late(loop) -> bool:
-    return counts_seen(loop) == [5, 10, 15]
 
 
 def attached_fakes(generator, critic, x, z):
@@ -280,20 +268,16 @@ def frames_right():
     return [0, 40, 80, 120, 150, 199]
 
 
-def in_order(frames) -> bool:
-    return frames() == sorted(set(frames()))
-
-
 LOOPS = {
-    "clamp-first": entry(clamp_first, clamp_last, ends_clipped),
+    "clamp-first": entry(clamp_first, clamp_last, lambda update: largest_after(update) <= 0.01),
     "clip-buffers": entry(clip_everything, clip_weights, spares_buffers),
     "separate-adam": entry(separate_steps, joint_step, adds_before_adam),
     "early-generator": entry(early_generator, late_generator, critic_first),
-    "one-turn-more": entry(one_turn_more, n_turns, counts_to_n),
+    "one-turn-more": entry(one_turn_more, n_turns, lambda turns: all(len(turns(n)) == n for n in (1, 5))),
     "reused-noise": entry(reused_noise, fresh_noise, draws_anew),
-    "early-record": entry(early_record, late_record, records_late),
+    "early-record": entry(early_record, late_record, lambda loop: counts_seen(loop) == [5, 10, 15]),
     "attached-fakes": entry(attached_fakes, detached_fakes, leaves_generator),
     "tanh-range": entry(unit_pixels, signed_pixels, fills_tanh),
     "squared-cost": entry(squared_cost, plain_cost, scales_like_a_distance),
-    "film-order": entry(frames_wrong, frames_right, in_order),
+    "film-order": entry(frames_wrong, frames_right, lambda frames: frames() == sorted(set(frames()))),
 }

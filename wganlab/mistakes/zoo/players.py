@@ -123,10 +123,6 @@ def two_sided_labels(f_x, f_gz):
     return with_labels(minimax, real=0.9, fake=0.1).critic(f_x, f_gz)
 
 
-def one_sided_labels(f_x, f_gz):
-    return with_labels(minimax, real=0.9, fake=0.0).critic(f_x, f_gz)
-
-
 def rejects_lone_fakes(loss) -> bool:
     """Whether D = 0.05 on a fake is still pushed down where there are no real rows."""
     f_gz = torch.full((1,), math.log(0.05 / 0.95), requires_grad=True)
@@ -145,20 +141,12 @@ def early_claim(d):
     return -math.log(1 - d) < 0.1  # small, so the generator is thought to be good
 
 
-def right_claim(d):
-    return d >= 0.5
-
-
-def knows_good_fakes(good) -> bool:
-    return not good(0.01) and good(0.99)
-
-
 PLAYERS = {
     "batchnorm-eps": entry(batchnorm_eps_wrong, batchnorm_eps_right, normalises),
     "mixes-rows": entry(mixing_critic, separate_critic, scores_rows_apart),
     "pixel-layernorm": entry(layernorm_wrong, layernorm_right, keeps_the_picture),
     "reversed-sign": entry(reversed_sign, wasserstein_critic, lifts_real),
     "product-loss": entry(product_loss, wasserstein_critic, one_best_corner),
-    "two-sided-labels": entry(two_sided_labels, one_sided_labels, rejects_lone_fakes),
-    "good-generator": entry(early_claim, right_claim, knows_good_fakes),
+    "two-sided-labels": entry(two_sided_labels, with_labels(minimax).critic, rejects_lone_fakes),
+    "good-generator": entry(early_claim, lambda d: d >= 0.5, lambda good: not good(0.01) and good(0.99)),
 }
