@@ -21,6 +21,7 @@ from .errors import ClaimError, InputError
 
 __all__ = ["claim"]
 
+Bound = float | None
 KINDS = [["equals"], ["equals", "to"], ["above"], ["below"], ["above", "below"]]
 ROUNDING = 1e-9  # what `equals` forgives
 MOST = 12  # numbers that a reader still reads on one line
@@ -28,12 +29,12 @@ MOST = 12  # numbers that a reader still reads on one line
 
 def claim(
     text: str,
-    value: ArrayLike | bool,
+    value: ArrayLike,
     *,
     equals: ArrayLike | None = None,
-    to: float | None = None,
-    below: float | None = None,
-    above: float | None = None,
+    to: Bound = None,
+    below: Bound = None,
+    above: Bound = None,
 ) -> None:
     r"""A line with ``text``, ``value`` and what is claimed of it; or ``ClaimError`` where that does not hold.
 
@@ -66,30 +67,28 @@ def claim(
         raise InputError(f"'{text}': up to {MOST} numbers in a row, as many as in 'equals', not {value!r}.")
     ndim = {"equals": None}  # others are one number
     said = {name: row(as_float64(bounds[name], name, ndim.get(name, 0), finite=False)) for name in named}
-    if named == ["equals"]:
-        if not np.isclose(values, equals, rtol=ROUNDING, atol=ROUNDING).all():
-            raise ClaimError(f"{text}: {row(values)}, claimed: {said['equals']}.")
-        print(f"{text}: {row(np.broadcast_to(equals, values.shape))}")
-        return
     limits = {name: numbers(bound) for name, bound in said.items()}  # what is printed is what is claimed
+    if exact := named == ["equals"]:
+        limits = {"equals": np.asarray(equals), "to": ROUNDING * (1 + np.abs(equals))}
     what = " and ".join(f"{name} {bound}" for name, bound in said.items())
     what = what.replace("equals ", "").replace(" and to ", " up to ")
     if not keeps(values, **limits):
         raise ClaimError(f"{text}: {row(values)}, claimed: {what}.")
-    fine = {"equals": values, "to": limits.get("to", np.inf) / 10}
+    if exact:
+        print(f"{text}: {row(np.broadcast_to(equals, values.shape))}")
+        return
+    fine = limits.get("to", np.inf) / 10
     rows = (row(values, digits) for digits in range(3, 18))
-    seen = next(r for r in rows if keeps(numbers(r), **limits) and keeps(numbers(r), **fine))
+    seen = next(r for r in rows if keeps(numbers(r), **limits) and keeps(numbers(r), values, fine))
     print(f"{text}: ≈ {seen}   (claimed: {'each ' * (values.size > np.size(equals))}{what})")
 
 
-def keeps(values, *, equals=None, to=None, above=None, below=None) -> bool:
-    """Whether every value is in these bounds; NaN is in none."""
-    kept = ~np.isnan(values)
+def keeps(values, equals=None, to=None, *, above=np.nan, below=np.nan) -> bool:
+    """Whether every value is in these bounds; NaN is in none, and as a bound it is none."""
+    if equals is None:
+        return bool(np.all(~(values <= above) & ~(values >= below) & ~np.isnan(values)))
     with np.errstate(invalid="ignore"):  # infinity less infinity
-        kept &= True if equals is None else (np.abs(values - equals) <= to) | (values == equals)
-    kept &= True if above is None else values > above
-    kept &= True if below is None else values < below
-    return bool(kept.all())
+        return bool(np.all((np.abs(values - equals) <= to) | (values == equals)))
 
 
 def row(values: ArrayLike, digits: int = 6) -> str:
@@ -102,7 +101,7 @@ def row(values: ArrayLike, digits: int = 6) -> str:
             return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
         return f"{value:.{digits}g}"
 
-    return ", ".join(number(value) for value in np.atleast_1d(values))
+    return ", ".join(map(number, np.atleast_1d(values)))
 
 
 def numbers(row: str) -> np.ndarray:
