@@ -222,6 +222,50 @@ def short_cells(nb):
             yield f"cell {number}: {lines} lines"
 
 
+def says_what_it_saw(nb):
+    """No line says True or False: a value and what is claimed of it, or a truth behind its mark."""
+    for number, _, output in nb.outputs():
+        for line in strict.lines(output):
+            if re.search(r"\b(True|False)\b", line):
+                yield f"cell {number} prints {line!r}"
+
+
+WORDS, CELLS = (
+    3300,
+    28,
+)  # a lecture of 90 minutes: 3,000 words and 25 cells, and what a count by machine is off
+# Two to three lectures long: they are to be told anew.
+LONG = {"09_wgan", "10_clipping", "11_gradient_penalty", "12_congestion", "13_lipschitz_critics"}
+NO_WORDS = r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|:::+\{[^}]*\}|\{[^}]*\}"
+
+
+def one_lecture(nb):
+    """A chapter's page is one lecture, and a proof of more than twelve lines is folded."""
+    words, cells = 0, 0
+    for _, cell in nb.cells("markdown"):
+        for proof in re.findall(r"^:::+\{prf:proof\}(.*?)^:::", cell.source, re.MULTILINE | re.DOTALL):
+            if len(proof.splitlines()) > 13 and "dropdown" not in proof:
+                yield f"a proof is open: {proof[:60]!r}"
+    for cell in nb.content.cells:
+        if re.search(r"^#+ (Exercises|Quiz)", cell.source, re.MULTILINE):
+            break
+        if cell.cell_type == "markdown":
+            words += len(
+                re.findall(r"[A-Za-z][A-Za-z'-]*", re.sub(NO_WORDS, " ", cell.source, flags=re.DOTALL))
+            )
+        else:
+            cells += not any(tag.startswith("hide") for tag in cell.metadata.get("tags", []))
+    if (
+        re.match(r"\d\d_", nb.path.stem)
+        and not nb.path.stem.endswith("_further")
+        and nb.path.stem not in LONG
+    ):
+        if words > WORDS:
+            yield f"{words} words, at most {WORDS}"
+        if cells > CELLS:
+            yield f"{cells} visible cells, at most {CELLS}"
+
+
 def in_normal_form(nb):
     """As book/_ext/execute.py writes it: ids 01, 02, ..., one metadata block, keys sorted."""
     text = nb.path.read_text(encoding="utf-8")
@@ -242,6 +286,8 @@ RULES = [
     no_raw_latex,
     headings_in_order,
     short_cells,
+    says_what_it_saw,
+    one_lecture,
     in_normal_form,
 ]
 TEXT_RULES = [cites_what_exists, no_raw_latex, headings_in_order]
@@ -425,6 +471,10 @@ PLANTED = [
     (headings_in_order, 2, {"source": "# A second title"}),
     (headings_in_order, 2, {"source": "### A level is left out"}),
     (short_cells, 1, {"source": LINES}),
+    (says_what_it_saw, 1, {"outputs": prints("W1 below 0.4: True\n")}),
+    (says_what_it_saw, 1, {"outputs": prints("[False, False]\n")}),
+    (one_lecture, 0, {"source": "# Title\n\n:::{prf:proof}\n" + "A line.\n" * 14 + ":::"}),
+    (one_lecture, 0, {"source": "# Title\n\n" + "word " * 3300}),
     (in_normal_form, 1, {"id": "a1b2c3d4"}),
     (in_normal_form, 1, {"metadata": nbformat.from_dict({"ExecuteTime": 1})}),
 ]
@@ -448,7 +498,7 @@ def test_rule_passes_a_good_notebook(rule, tmp_path):
 def test_rule_sees_a_planted_fault(rule, number, change, tmp_path):
     content = good()
     content.cells[number].update(change)
-    assert list(rule(write(content, tmp_path / "bad.ipynb"))) != []
+    assert list(rule(write(content, tmp_path / "01_bad.ipynb"))) != []
 
 
 def test_every_rule_was_seen_red():
