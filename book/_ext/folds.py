@@ -1,9 +1,9 @@
 """Sphinx extension: a folded proof has a title to click on, and each proof an id of its own.
 
-sphinx-proof writes a proof as a box without a title, and all proofs of a page with the same id. The script that
-folds boxes looks for a title; where it finds none it stops with an error, and every box below, solutions and
-answers too, stays open. So when a page has been read, a proof of class `dropdown` gets the title "Proof" in
-place of its first word.
+sphinx-proof writes a proof as a box without a title, and all proofs of a page with the same id. The script
+that folds boxes looks for a title; where it finds none it stops with an error, and every box below, solutions
+and answers too, stays open. So when a page has been read, a proof of class `dropdown` gets the title "Proof"
+in place of its first word.
 """
 
 from docutils import nodes
