@@ -35,6 +35,7 @@ PAIRS = [
         "Gulrajani et al. (2017) and (Arjovsky et al., 2017)",
     ),
     ("$$\nx = y\n$$ (eq-a)", "$$\nx = y \\tag{7.3}\n$$"),
+    ("{cite:t}`peyrecuturi2019`", "Peyré and Cuturi (2019)"),
     (":::{prf:theorem} Rays\n:label: thm-a\nBody.\n:::", "**Theorem 7.2 (Rays).**\n\nBody."),
     (":::{prf:proof}\nOne.\n\nTwo.\n:::", "*Proof.* One.\n\nTwo.\n\n∎"),
     (
@@ -77,6 +78,7 @@ def test_works_are_listed_once_with_names_and_years():
     travel.plain("{cite:t}`villani2009` {cite:p}`cuturi2013,villani2009`", NUMBERS)
     first, second = NUMBERS.references().split("\n")
     assert first.startswith("- Cuturi (2013). ")
+    assert first.endswith(" <https://arxiv.org/abs/1306.0895>")
     assert second.startswith("- Villani (2009). ")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import nbformat
 from pybtex.database import parse_file
+from pybtex.richtext import Text
 from sphinx.util import logging
 
 UNSET = "https://github.com/executablebooks/jupyter-book"  # what Jupyter Book takes where nothing is set
@@ -89,10 +90,8 @@ class Numbers:
         if key not in self.cited:
             self.cited.append(key)
         names = [" ".join(person.prelast_names + person.last_names) for person in work.persons["author"]]
-        shown = (
-            names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
-        )
-        return shown.replace("{", "").replace("}", ""), work.fields.get("year", "n.d.")
+        shown = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+        return str(Text.from_latex(shown)), work.fields.get("year", "n.d.")
 
     def references(self):
         """The works that were cited, one a line."""
@@ -100,8 +99,11 @@ class Numbers:
         for key in sorted(self.cited, key=lambda key: self.cite(key)):
             fields, (names, year) = self.works[key].fields, self.cite(key)
             where = fields.get("journal") or fields.get("booktitle") or fields.get("publisher") or ""
-            place = ". ".join(filter(None, (f"{names} ({year})", fields["title"], where, fields.get("url"))))
-            lines.append("- " + re.sub(r"[{}]", "", place) + ".")
+            address = fields.get("url") or (
+                "eprint" in fields and f"https://arxiv.org/abs/{fields['eprint']}"
+            )
+            place = ". ".join(filter(None, (f"{names} ({year})", fields["title"], where)))
+            lines.append(f"- {Text.from_latex(place)}." + (f" <{address}>" if address else ""))
         return "\n".join(lines)
 
 
