@@ -1,8 +1,8 @@
 """The examination behind ``audit``: observe, explain, derive the findings, report.
 
 ``calls`` asks the function with probe critics on the layouts that it takes and writes down what it gave;
-``explanation`` looks for the one of the ``formulas`` that gives these numbers and derives what is wrong, with
-``points`` for the law of eps. Each step takes records and returns records.
+``explanation`` looks for the one of the ``formulas`` that gives these numbers and derives what is wrong, the
+law of eps included. Each step takes records and returns records.
 """
 
 import contextlib

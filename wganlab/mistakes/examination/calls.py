@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from .formulas import Observation
-from .points import eps_of, unit_segment
 from .probes import GRAD, Probe, seed
 
 Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -30,6 +29,7 @@ PROBES: list[ProbeSpec] = [  # the critics whose values are compared
 ]
 DEAD, BENT = ("slope 0", 0.0, 0.0), ("any slope", 1.0, 1.0)
 BATCH, OTHER_BATCH = 6, 11
+ANCHOR = -3.0  # an entry that x and x_fake share
 
 # The first of each is what every function should take; the others find what a function is tied to.
 ROWS = {
@@ -59,8 +59,15 @@ class Layout:
         return f"{self.kind} of shape {(self.m, *self.row)}"
 
     def segments(self, m: int) -> Batch:
-        """m rows each, between which eps can be read off."""
-        return unit_segment(m, self.row, self.dtype)
+        """m rows each, between which eps can be read off: ones, zeros, and the anchor in rows of 3 or more.
+
+        >>> Layout("rows", 6, (3,), torch.float32).segments(1)
+        (tensor([[-3.,  1.,  1.]]), tensor([[-3.,  0.,  0.]]))
+        """
+        x, x_fake = (make(m, *self.row, dtype=self.dtype) for make in (torch.ones, torch.zeros))
+        if math.prod(self.row) >= 3:
+            x.view(m, -1)[:, 0] = x_fake.view(m, -1)[:, 0] = ANCHOR
+        return x, x_fake
 
     def random(self, m: int, rng: torch.Generator) -> Batch:
         """m random rows each, of very different lengths."""
@@ -139,6 +146,18 @@ class Observed:
         many, total = 256 if free else m, 2048 if math.prod(layout.row) <= 256 else 512
         seeds = range(max(2, total // many))
         self.segments = [Call(function, layout, BENT, layout.segments(many), number) for number in seeds]
+
+
+def eps_of(points: Tensor, x: Tensor, x_fake: Tensor) -> Tensor:
+    """The eps of each row that puts it nearest to its own segment, shape (n,).
+
+    >>> eps_of(torch.tensor([[1.0, 0.0]]), torch.tensor([[4.0, 0.0]]), torch.zeros(1, 2))
+    tensor([0.2500])
+    """
+    if points.shape != x.shape:
+        return torch.ones(len(points), dtype=points.dtype)
+    along = (x - x_fake).flatten(1).to(points.dtype)
+    return ((points - x_fake).flatten(1) * along).sum(1) / along.square().sum(1)
 
 
 def error_on(function: Penalty, layout: Layout) -> str:
