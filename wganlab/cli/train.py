@@ -148,8 +148,7 @@ def is_resumed(path: Path, asked: bool, restarted: bool) -> bool:
 def resume(path: Path, options: argparse.Namespace, ranks: Ranks) -> Run:
     """The run at ``path`` as it was saved; raises ``CheckpointError`` if it is not the one asked for."""
     state = checkpoints.read(path)
-    config = load_config(path, state["extra"]).resumed(path, options)
-    one = prepare(path, config, options, ranks)
+    one = prepare(path, load_config(path, state["extra"]).resumed(path, options), options, ranks)
     checkpoints.load(path, one.game, average=one.average, state=state)
     return one
 
