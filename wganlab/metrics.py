@@ -37,7 +37,8 @@ def three_samples(real: ArrayLike, other_real: ArrayLike, fake: ArrayLike) -> li
     rows = [as_float64(sample, name, None) for name, sample in samples.items()]
     shapes = [row.shape for row in rows]
     if len(set(shapes)) > 1 or rows[0].ndim < 2:
-        raise InputError(f"Distance and floor need three samples of one shape (n, ...), got {shapes}.")
+        found = ", ".join(map(str, shapes))
+        raise InputError(f"A distance with its floor needs three samples of one shape (n, ...), got {found}.")
     return [row.reshape(len(row), -1) for row in rows]
 
 
