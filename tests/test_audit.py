@@ -13,10 +13,10 @@ from torch.func import functional_call, grad, jacrev, vmap  # noqa: F401, the te
 from wganlab import constraints, networks
 from wganlab.errors import InputError
 from wganlab.mistakes import ZOO, Report, audit
+from wganlab.mistakes.examination.calls import ANCHOR, BATCHES, ROWS, unusual_shapes
 from wganlab.mistakes.examination.critics import mixing
+from wganlab.mistakes.examination.explanation import diagnose_law, diagnose_points, diagnose_rows
 from wganlab.mistakes.examination.formulas import Formula, Observation, family, find_formula
-from wganlab.mistakes.examination.layouts import BATCHES, ROWS, unusual_shapes
-from wganlab.mistakes.examination.points import ANCHOR, diagnose_law, diagnose_points, diagnose_rows
 from wganlab.mistakes.examination.probes import Probe, unwrapped
 from wganlab.mistakes.examination.report import KNOWN, WITHOUT_ENTRY
 

@@ -22,7 +22,7 @@ from PIL import Image
 from wganlab import __main__ as cli
 from wganlab import checkpoints, data, engine, metrics, networks, recipes, sampling, transport
 from wganlab._files import lock_folder
-from wganlab.cli import config, datasets, doctor, evaluate, grammar, log, sample, terminal, train
+from wganlab.cli import config, datasets, doctor, evaluate, grammar, sample, terminal, train
 from wganlab.constraints import GradientPenalty
 from wganlab.errors import CheckpointError, DataError, DivergenceError, InputError
 from wganlab.training import Average, Game, Step, identity
@@ -30,7 +30,7 @@ from wganlab.training import train as algorithm
 
 CPU = ["--device", "cpu", "--threads", "1"]
 RING = ["--data", "ring", "--batch", "8", *CPU]
-HEADER = ",".join(log.COLUMNS)
+HEADER = ",".join(train.COLUMNS)
 VERBS = ("train", "sample", "evaluate", "audit", "doctor")
 
 
@@ -269,7 +269,7 @@ def test_bf16_trains_and_differs(tmp_path):
 
 
 def test_progress_is_a_line_of_text_where_there_is_no_terminal(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(log, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(train, "PROGRESS_SECONDS", 0.0)
     assert run("train", tmp_path, "--steps", 2, *RING) == 0
     said = capsys.readouterr()
     assert re.search(r"^step 1 of 2, [\d.e+]+ steps a second, critic loss -?[\d.]+$", said.out, re.M)
@@ -302,7 +302,7 @@ def step_of(index):
 
 def test_a_log_by_hand(tmp_path):
     path = tmp_path / "log.csv"
-    with log.Log(path, 2, 0, measures=True) as book:
+    with train.Log(path, 2, 0, measures=True) as book:
         for index in range(1, 6):
             book.write(step_of(index))
         book.flush()
@@ -314,16 +314,16 @@ def test_a_log_by_hand(tmp_path):
         "",
     ]
     path.write_text(f"{HEADER}\n2,7.5,1,2,3,4\n4,8.5,1,2,3,4\n5,x\n6,9.")
-    with log.Log(path, 2, 3, measures=False) as book:
+    with train.Log(path, 2, 3, measures=False) as book:
         book.write(step_of(4))
     kept, new = path.read_text().split("\n")[1:3]
     assert kept == "2,7.5,1,2,3,4"
     assert float(new.split(",")[1]) >= 7.5  # time goes on from the last row that is kept
     assert new.endswith(",")
     path.write_text(f"{HEADER}\n2,7.5,1,2,3,4\n3,8.5,1,2,3,0.1")  # 0.1 may have been meant as 0.125
-    with log.Log(path, 2, 3, measures=False):
+    with train.Log(path, 2, 3, measures=False):
         assert path.read_text() == f"{HEADER}\n2,7.5,1,2,3,4\n"
-    with log.Log(path, 2, 0, measures=True):  # a new run begins a new log
+    with train.Log(path, 2, 0, measures=True):  # a new run begins a new log
         assert path.read_text() == f"{HEADER}\n"
 
 
@@ -332,14 +332,14 @@ def test_logs_that_are_none_and_disks_that_refuse(tmp_path):
     for content, message in ((b"a,b\n", "does not begin with 'step"), (b"\xff\n", "Cannot read")):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=f"{message}.*Move it away"):
-            log.Log(path, 1, 3, measures=True)
+            train.Log(path, 1, 3, measures=True)
         assert path.read_bytes() == content
     path.unlink()
     path.mkdir()
     with pytest.raises(CheckpointError, match="Cannot write"):
-        log.Log(path, 1, 0, measures=True)
+        train.Log(path, 1, 0, measures=True)
     path.rmdir()
-    with log.Log(path, 1, 0, measures=True) as book:
+    with train.Log(path, 1, 0, measures=True) as book:
         book.file.close()
         book.file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
         with pytest.raises(CheckpointError, match="log.csv: No space left on device"):

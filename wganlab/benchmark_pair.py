@@ -64,8 +64,7 @@ class FunnelPair:
 
     def potential(self, x: ArrayLike) -> ArrayLike:
         """u(x): points (k, dim) to (k,), of the kind and precision of x; a tensor's graph is kept."""
-        points = self.checked(x)
-        values = self.terms(points).min(dim=1).values
+        values = self.terms(self.checked(x)).min(dim=1).values
         return values if torch.is_tensor(x) else values.numpy()
 
     def gradient(self, x: ArrayLike) -> ArrayLike:

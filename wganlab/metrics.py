@@ -16,7 +16,7 @@ from . import data
 from ._arrays import as_float64, as_number, as_rows, check_overflow, power_of_two_scale, total
 from .errors import InputError
 from .transport.exact import emd
-from .transport.normals import w2_parts
+from .transport.special_cases import w2_parts
 
 __all__ = ["Coverage", "ExactW1", "exact_w1", "mode_coverage"]
 __all__ += ["PrincipalFrechet", "frechet_distance", "principal_frechet"]
@@ -35,11 +35,10 @@ def three_samples(real: ArrayLike, other_real: ArrayLike, fake: ArrayLike) -> li
     """Each sample (n, ...) as n flat rows; raises ``InputError`` for different shapes."""
     samples = {"real": real, "other_real": other_real, "fake": fake}
     rows = [as_float64(sample, name, None) for name, sample in samples.items()]
-    if len({row.shape for row in rows}) > 1 or rows[0].ndim < 2:
-        raise InputError(
-            f"A distance with its floor needs three samples of one shape (n, ...), got "
-            f"{', '.join(str(row.shape) for row in rows)}."
-        )
+    shapes = [row.shape for row in rows]
+    if len(set(shapes)) > 1 or rows[0].ndim < 2:
+        found = ", ".join(map(str, shapes))
+        raise InputError(f"A distance with its floor needs three samples of one shape (n, ...), got {found}.")
     return [row.reshape(len(row), -1) for row in rows]
 
 
@@ -223,14 +222,12 @@ def mmd(
     >>> mmd([[0.0], [2.0]], [[1.0], [3.0]], lambda x, y: x @ y.T)  # the squared distance of means, less noise
     -1.0
     """
-    rows = [as_float64(x, "x", 2), as_float64(y, "y", 2)]
-    if rows[0].shape[1] != rows[1].shape[1] or min(map(len, rows)) < 2:
-        raise InputError(
-            f"mmd needs two or more rows of one length in each sample, got {rows[0].shape}, {rows[1].shape}."
-        )
+    x, y = as_float64(x, "x", 2), as_float64(y, "y", 2)
+    if x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
+        raise InputError(f"mmd needs two or more rows of one length a sample, got {x.shape} and {y.shape}.")
     with np.errstate(over="ignore", invalid="ignore"):  # seen in the result
-        found = -2 * kernel_values(kernel, *rows).mean()
-        for sample in rows:
+        found = -2 * kernel_values(kernel, x, y).mean()
+        for sample in (x, y):
             gram = kernel_values(kernel, sample, sample)
             found += (gram.sum() - np.trace(gram)) / (len(sample) * (len(sample) - 1))
     check_overflow("The kernel's values overflow float64. Scale the rows down.", found)
@@ -239,14 +236,12 @@ def mmd(
 
 def kernel_values(kernel: Callable, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """kernel(x, y); raises ``InputError`` unless it is a function that gives one number a pair of rows."""
+    rule = "'kernel' must map rows (n, d), (m, d) to (n, m)"
     if not callable(kernel):
-        raise InputError(f"'kernel' must map rows (n, d), (m, d) to (n, m), but is {type(kernel).__name__}.")
+        raise InputError(f"{rule}, but is {type(kernel).__name__}.")
     values = as_float64(kernel(x, y), "kernel", 2, finite=False)
     if values.shape != (len(x), len(y)):
-        raise InputError(
-            f"'kernel' must map rows (n, d), (m, d) to (n, m), but gave {values.shape} for {len(x)} and "
-            f"{len(y)} rows."
-        )
+        raise InputError(f"{rule}, but gave {values.shape} for {len(x)} and {len(y)} rows.")
     return values
 
 

@@ -15,8 +15,7 @@ from .constraints import Constraint, GradientPenalty, WeightClipping
 from .errors import InputError
 from .objectives import Objective, hinge, non_saturating, wasserstein
 
-__all__ = ["Recipe", "adam"]
-__all__ += ["dcgan", "gan", "sn_gan", "wgan"]
+__all__ = ["Recipe", "adam", "dcgan", "gan", "sn_gan", "wgan"]
 __all__ += ["wgan_gp", "wgan_gp_digits", "wgan_gp_resnet", "wgan_gp_toy", "wgan_lp"]
 
 MakeOptimizer = Callable[[Iterable[Tensor]], Optimizer]
@@ -43,9 +42,7 @@ class Recipe:
 
     def __post_init__(self):
         if not isinstance(self.n_critic, int) or self.n_critic < 1:
-            raise InputError(
-                f"A recipe needs n_critic >= 1 critic updates a turn, got {self.n_critic!r}. WGAN uses 5."
-            )
+            raise InputError(f"Take n_critic >= 1 critic updates a turn, got {self.n_critic!r}. WGAN uses 5.")
 
 
 # `fused` asks PyTorch for one kernel per Adam step: the same formula, less overhead.

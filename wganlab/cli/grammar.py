@@ -129,8 +129,7 @@ def train(verb: argparse.ArgumentParser) -> None:
     add = verb.add_argument_group("data").add_argument
     add("--data", choices=DATASETS, help="what to learn (default: digits, which ship with wganlab)")
     add("--from", dest="source", type=source, metavar="PATH", help=f"the folder of {takers('--from')}")
-    fetch = f"fetch {takers('--download')} into the cache if it is not there"
-    add("--download", action="store_true", help=fetch)
+    add("--download", action="store_true", help=f"fetch {takers('--download')} into the cache if need be")
     side = f"{takers('--size')}: side in pixels (default: theirs where dcgan is for it, else 64)"
     add("--size", type=whole(4, 512), metavar="N", help=side)
     colours = f"{takers('--channels')}: 1 for grey, 3 for colour (default: 1 if all are grey)"
@@ -197,10 +196,8 @@ def evaluate(verb: argparse.ArgumentParser) -> None:
     floor tells that something is wrong. What cannot be computed is said.
     """
     add = run_folder(verb)
-    rows = "rows of each sample (default: %(default)s)"
-    add("-n", type=whole(2, 10_000), default=500, metavar="N", help=rows)
-    where = "where the data are; default: as in training"
-    add("--from", dest="source", type=source, metavar="PATH", help=where)
+    add("-n", type=whole(2, 10_000), default=500, metavar="N", help="rows a sample (default: %(default)s)")
+    add("--from", dest="source", type=source, metavar="PATH", help="the data; default: as in training")
     add("--json", action="store_true", help="print one JSON object")
 
 

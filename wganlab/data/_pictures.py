@@ -71,8 +71,7 @@ def kinds(folder: str | Path) -> Kinds:
             grey.append(is_grey(picture))
             sizes.add(picture.size)
     width, height = sizes.pop()
-    side = width if width == height and not sizes else None
-    return Kinds(sum(grey), len(grey) - sum(grey), side)
+    return Kinds(sum(grey), grey.count(False), width if width == height and not sizes else None)
 
 
 def is_grey(picture: Image.Image) -> bool:
@@ -136,6 +135,5 @@ def opaque(picture: Image.Image, mode: str) -> Image.Image:
     """The picture as RGB or grey (L), on white where it is transparent."""
     if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture).convert("RGB")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
     return picture.convert(mode)

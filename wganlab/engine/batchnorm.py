@@ -53,22 +53,20 @@ class JointBatchNorm(_BatchNorm):
         if not self.training and self.track_running_stats:
             return super().forward(x)
         self._check_input_dim(x)
-        if len(x) != self.sizes[self.rank]:
-            share = (
-                f"rank {self.rank} brings {self.sizes[self.rank]} of the {sum(self.sizes)} rows of a batch"
-            )
+        own, m = self.sizes[self.rank], sum(self.sizes)
+        if len(x) != own:
+            share = f"rank {self.rank} brings {own} of the {m} rows of a batch"
             remedy = "To sample, take a copy (copy.deepcopy, Average.player): it is plain."
             raise InputError(f"In this shared BatchNorm {share}, but got {len(x)}. {remedy}")
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         mean, var = self.statistics(wide)
         if self.training and self.track_running_stats:
-            self.track(mean, var, sum(self.sizes) * x[0, 0].numel())
+            self.track(mean, var, m * x[0, 0].numel())
         row = (1, -1, *[1] * (x.ndim - 2))
         scale = (var + self.eps).rsqrt()
         scale = scale if self.weight is None else scale * self.weight
         y = (wide - mean.view(row)) * scale.view(row)
-        y = y if self.bias is None else y + self.bias.view(row)
-        return y.to(x.dtype)
+        return (y if self.bias is None else y + self.bias.view(row)).to(x.dtype)
 
     def _check_input_dim(self, x: Tensor) -> None:
         self.plain._check_input_dim(x)

@@ -35,11 +35,9 @@ class OnePass:
         """Let Adam work on the mean square of this weight; the count of its steps."""
         state, twin = self.optimizer.state[weight], self.adam.state[weight]
         if not state:
-            state["step"] = torch.tensor(0.0)
-            state["square_avg"] = torch.zeros_like(weight)
+            state.update(step=torch.tensor(0.0), square_avg=torch.zeros_like(weight))
         if not twin:
-            twin["step"] = torch.tensor(LATE)
-            twin["exp_avg"] = torch.zeros_like(weight)
+            twin.update(step=torch.tensor(LATE), exp_avg=torch.zeros_like(weight))
         twin["exp_avg_sq"] = state["square_avg"]
         return state["step"]
 

@@ -133,8 +133,7 @@ class Ranks:
         sizes = self.sizes(m)
         if self.world == 1:
             return player
-        weight = sizes[self.rank] / m
-        return share_statistics(player, self.rank, sizes, lambda a: self.reduce(a * weight))
+        return share_statistics(player, self.rank, sizes, lambda a: self.reduce(a * (sizes[self.rank] / m)))
 
     def agree(self, flag: int) -> int:
         """The largest ``flag`` of all ranks, such as the number of a signal that one of them got.

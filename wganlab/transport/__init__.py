@@ -8,9 +8,9 @@ whose dual is :math:`\max \langle a,\varphi\rangle + \langle b,\psi\rangle` subj
 :math:`\varphi_i + \psi_j \le C_{ij}`. A plan bounds the value from above, potentials from below:
 together they are a certificate, and no number leaves this package without one.
 
-- ``exact``: any points, any cost matrix; ``line``: the real line; ``potentials``: the exact critic.
-- ``entropic``: Sinkhorn; ``slices``: one-dimensional projections; ``normals``: a closed form;
-  ``samples``: what a finite sample does to the distance.
+- ``exact``: any points, any cost matrix; ``special_cases``: the line, many lines, normal laws.
+- ``potentials``: the exact critic; ``entropic``: Sinkhorn; ``samples``: what a finite sample does to the
+  distance.
 - ``congested``: the other problem that a critic with a gradient penalty solves.
 
 Arrays may be numpy, torch or lists; arrays in a result are of the kind that came in. The
@@ -20,11 +20,9 @@ computation is in float64 on the CPU and never changes an input.
 from .congested import CongestedFlow, PenalisedCritic, congested_flow, interpolate_density, penalised_line
 from .entropic import entropic_potentials, sinkhorn, sinkhorn_divergence
 from .exact import Transport, emd, emd_from_cost, emd_lp, ground_cost
-from .line import cumulative_flow, wasserstein_1d
-from .normals import gaussian_w2
 from .potentials import Potential, c_transform, kantorovich_potential
 from .samples import bridge_constant, sample_w1
-from .slices import sliced_wasserstein
+from .special_cases import cumulative_flow, gaussian_w2, sliced_wasserstein, wasserstein_1d
 
 __all__ = ["Transport", "cumulative_flow", "emd", "emd_from_cost", "emd_lp", "ground_cost", "wasserstein_1d"]
 __all__ += ["Potential", "c_transform", "kantorovich_potential"]

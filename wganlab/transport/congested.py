@@ -297,10 +297,9 @@ def congested_flow(
 
 def check_grid(p: np.ndarray, q: np.ndarray, density: np.ndarray, step: float, weight: float) -> None:
     """Raise ``InputError`` unless the masses, the density and the numbers of ``congested_flow`` fit."""
-    if not (p.shape == q.shape == density.shape and p.size > 1):
-        raise InputError(
-            f"p, q and density must be on one grid (n, k), got {p.shape}, {q.shape} and {density.shape}."
-        )
+    shapes, least = (p.shape, q.shape, density.shape), density.min()
+    if len(set(shapes)) > 1 or p.size == 1:
+        raise InputError(f"p, q and density must be on one grid (n, k) of several cells, got {shapes}.")
     if not (step > 0 and weight > 0):
         raise InputError(f"congested_flow needs step > 0 and weight > 0, got {step} and {weight}.")
     for name, mass in (("p", p), ("q", q)):
@@ -309,7 +308,5 @@ def check_grid(p: np.ndarray, q: np.ndarray, density: np.ndarray, step: float, w
                 f"'{name}' must hold masses >= 0 with the sum 1, got a least one of {mass.min():.4g} and "
                 f"the sum {total(mass):.9g}. Divide by the sum."
             )
-    if not density.min() > 0:
-        raise InputError(
-            f"'density' must be positive on the whole grid, but its least value is {density.min():.4g}."
-        )
+    if not least > 0:
+        raise InputError(f"'density' must be positive on the whole grid, but its least value is {least:.4g}.")

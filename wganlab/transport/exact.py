@@ -129,9 +129,8 @@ def linear_program(cost: np.ndarray, a: np.ndarray, b: np.ndarray):
     n, m = cost.shape
     if n * m > 10_000:
         raise InputError(f"emd_lp takes at most 10,000 entries, got {n} x {m}. Use emd_from_cost, exact too.")
-    rows = np.kron(np.eye(n), np.ones(m))  # rows @ plan.ravel() = plan.sum(1)
-    columns = np.kron(np.ones(n), np.eye(m))
-    sums = np.vstack([rows, columns])
+    # sums @ plan.ravel() is plan.sum(1), then plan.sum(0)
+    sums = np.vstack([np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))])
     options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
     result = linprog(cost.ravel(), A_eq=sums, b_eq=np.append(a, b), method="highs-ds", options=options)
     if result.status != 0:

@@ -12,7 +12,7 @@ from .._arrays import as_rows
 from .._quadrature import Function, Interval, integral, interval, value_at
 from ..errors import InputError
 from .exact import emd
-from .line import wasserstein_1d
+from .special_cases import wasserstein_1d
 
 
 class SampleW1(NamedTuple):

@@ -1,8 +1,8 @@
 """The examination behind ``audit``: observe, explain, derive the findings, report.
 
-``calls`` asks the function with probe critics on the ``layouts`` that it takes and writes down what it gave;
-``explanation`` looks for the one of the ``formulas`` that gives these numbers and derives what is wrong, with
-``points`` for the law of eps. Each step takes records and returns records.
+``calls`` asks the function with probe critics on the layouts that it takes and writes down what it gave;
+``explanation`` looks for the one of the ``formulas`` that gives these numbers and derives what is wrong, the
+law of eps included. Each step takes records and returns records.
 """
 
 import contextlib
@@ -12,10 +12,9 @@ import math
 from torch import nn
 
 from ...errors import InputError
-from .calls import Layout, Observed, Penalty
+from .calls import ROWS, Layout, Observed, Penalty, broadcast_notes, find, fixed, layout_notes, other_channels
 from .critics import examine_critic
 from .explanation import Explanation, derive, explain
-from .layouts import ROWS, broadcast_notes, find, fixed, layout_notes, other_channels
 from .probes import undisturbed
 from .report import Finding, Report
 
