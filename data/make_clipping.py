@@ -2,7 +2,7 @@
 
     python data/make_clipping.py
 
-About nine minutes on one quiet CPU thread. Writes data/runs/clipping_PART.npz and .json, for four parts:
+About a quarter of an hour on one quiet CPU thread. Writes data/runs/clipping_PART.npz and .json, four parts:
 ``surface``: critics of three toy laws against the same points plus noise (WGAN-GP, Figure 1a);
 ``layers``: gradients and weights of critics of 12 hidden layers (Figure 1b);
 ``law``: the slope of those gradients against c, for two values of RMSProp's epsilon;
@@ -38,6 +38,7 @@ HALF, SIDE = 2.4, 41  # the square [-HALF, HALF]^2 of the pictures, SIDE points 
 DEEP, WIDTH = 12, 128
 CLIPS = (0.001, 0.003, 0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.2)
 TRAPS = {3: (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), 12: (0.003, 0.01, 0.03, 0.1, 0.3)}  # by depth
+SEEDS = 3  # of each trap
 BINS = 41
 
 torch.set_num_threads(1)
@@ -204,9 +205,8 @@ def trap(arrays: dict) -> None:
     real, other = ring(500, rng), ring(500, rng)
     z = sampling.normal(2)(500, rng)
     for hidden, clips in TRAPS.items():
-        seeds = 3 if hidden == 3 else 1
-        w1, estimates = np.zeros((len(clips), seeds)), np.zeros((len(clips), seeds))
-        for (i, c), seed in itertools.product(enumerate(clips), range(seeds)):
+        w1, estimates = np.zeros((len(clips), SEEDS)), np.zeros((len(clips), SEEDS))
+        for (i, c), seed in itertools.product(enumerate(clips), range(SEEDS)):
             torch.manual_seed(seed)
             generator, critic = networks.mlp(2, 2), networks.mlp(2, 1, hidden=(WIDTH,) * hidden)
             recipe = replace(recipes.wgan, constraint=WeightClipping(c), optimizer=partial(RMSprop, lr=5e-4))

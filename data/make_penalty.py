@@ -1,4 +1,4 @@
-"""Trains what chapters 11 and 12 show of the gradient penalty, three seeds each; nine CPU-minutes.
+"""Trains what chapters 11 and 12 show of the gradient penalty, three seeds each; twelve CPU-minutes.
 
     python data/make_penalty.py
 
@@ -12,6 +12,7 @@ Writes data/runs/penalty.npz and .json.
     ring_average     (3, 3) exact W1 of the averaged generator at the end
     ring_modes       (3, 3) modes of eight that it finds
     ring_floor       () exact W1 between two real samples
+    ring_one_sided_w1, ..._estimate, ..._average, ..._modes: the same with the one-sided penalty
 
     digit_sizes      (2,) 1,000 and 200 real digits for the critic to see
     digit_step       (k,) critic updates
@@ -68,12 +69,12 @@ def tower(activation: type[nn.Module], *sizes: int) -> nn.Sequential:
 # ---- games on the ring
 
 
-def ring_game(weight: float, seed: int) -> dict[str, np.ndarray]:
+def ring_game(weight: float, seed: int, *, one_sided: bool) -> dict[str, np.ndarray]:
     rng = torch.Generator().manual_seed(99)
     real, other, z = ring(1000, rng), ring(1000, rng), sampling.normal(2)(1000, rng)
     torch.manual_seed(seed)
     toy = recipes.wgan_gp_toy
-    recipe = Recipe(toy.objective, GradientPenalty(weight), toy.optimizer, n_critic=toy.n_critic)
+    recipe = Recipe(toy.objective, GradientPenalty(weight, one_sided), toy.optimizer, n_critic=toy.n_critic)
     game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipe)
     average = Average(game.generator, decay=0.99)
     draw = Draw(ring, sampling.normal(2), 128, seed=seed)
@@ -90,7 +91,8 @@ def ring_game(weight: float, seed: int) -> dict[str, np.ndarray]:
     steps, w1, estimate = np.array(curve).T
     judged = metrics.exact_w1(real, other, fake)
     modes = metrics.mode_coverage(fake, ring.centres, radius=0.2).modes
-    print(f"ring   weight {weight:4} seed {seed}: W1 {w1.round(2)}\n{'':28}estimate {estimate.round(2)}")
+    print(f"ring   one-sided {one_sided} weight {weight:4} seed {seed}: W1 {w1.round(2)}")
+    print(f"{'':28}estimate {estimate.round(2)}")
     print(f"{'':28}averaged {judged.w1:.3f}, floor {judged.floor:.3f}, modes {modes}", flush=True)
     return {"step": steps, "w1": w1, "estimate": estimate, "average": judged.w1, "modes": modes,
             "floor": judged.floor}  # fmt: skip
@@ -177,9 +179,10 @@ if __name__ == "__main__":
     kept["noise_w1"] = np.array([emd(ring(2000, rng), noisy(2000, rng)).distance for rng in rngs])
     print(f"noise  exact W1 {kept['noise_w1'].round(3)}", flush=True)
 
-    games = [[ring_game(weight, seed) for seed in range(SEEDS)] for weight in WEIGHTS]
-    for name in ("w1", "estimate", "average", "modes"):
-        kept[f"ring_{name}"] = np.array([[game[name] for game in row] for row in games])
+    for side, one_sided in (("ring", False), ("ring_one_sided", True)):
+        games = [[ring_game(w, seed, one_sided=one_sided) for seed in range(SEEDS)] for w in WEIGHTS]
+        for name in ("w1", "estimate", "average", "modes"):
+            kept[f"{side}_{name}"] = np.array([[game[name] for game in row] for row in games])
     kept |= {"ring_step": games[0][0]["step"], "ring_floor": np.array(games[0][0]["floor"])}
 
     constraints = (GradientPenalty(10.0), WeightClipping(0.01))

@@ -226,7 +226,7 @@ def says_what_it_saw(nb):
     """No line says True or False: a value and what is claimed of it, or a truth behind its mark."""
     for number, _, output in nb.outputs():
         for line in strict.lines(output):
-            if re.search(r"\b(True|False)\b", line):
+            if re.search(r"(^|: *)[\[(]?(True|False)\b", line):
                 yield f"cell {number} prints {line!r}"
 
 

@@ -353,6 +353,27 @@ def test_first_page_leads_into_the_book(browser):
         assert faults == []
 
 
+FOLDED = """() => [...document.querySelectorAll(".admonition.dropdown")].map(box => [...box.children]
+    .slice(1).filter(part => part.localName !== "button")
+    .every(part => getComputedStyle(part).visibility === "hidden"))"""
+
+
+def test_what_is_folded_stands_open_on_paper(browser):
+    """Proofs, solutions and answers: each has its title and is closed on the screen, and none is in print."""
+    site = require_site()
+    with tab(browser, site.as_uri() + "/") as (page, faults):
+        for name in ("07_duality", "08_practice"):
+            page.goto((site / "book" / f"{name}.html").as_uri())
+            page.locator(".toggle-button").first.wait_for()
+            closed = page.evaluate(FOLDED)
+            assert len(closed) >= 10
+            assert all(closed)
+            page.emulate_media(media="print")
+            assert not any(page.evaluate(FOLDED))
+            page.emulate_media(media="screen")
+        assert faults == []
+
+
 def test_weights(visited):
     visits = visited("http", *MODES)
     for name, one in visits.items():

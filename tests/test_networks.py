@@ -387,6 +387,7 @@ def test_a_lipschitz_mlp_learns_the_absolute_value_which_spectral_relu_cannot():
         (lambda: networks.spectral(nn.Sequential(nn.ReLU())), "found none"),
         (lambda: networks.lipschitz_mlp(2, hidden=(5,)), "hidden widths that 2 divides"),
         (lambda: networks.lipschitz_mlp(0), "size >= 1"),
+        (lambda: networks.lipschitz_mlp(2, size=0), "groups of size >= 1, got 0"),
     ],
 )
 def test_layers_of_norm_1_refuse(call, says):

@@ -93,7 +93,7 @@ class GroupSort(nn.Module):
         if x.shape[-1] % self.size:
             raise InputError(
                 f"GroupSort sorts groups of {self.size}, which do not divide the width {x.shape[-1]}. "
-                f"Choose an even width."
+                f"Choose a multiple of {self.size}."
             )
         return x.unflatten(-1, (-1, self.size)).sort(dim=-1).values.flatten(-2)
 
@@ -114,6 +114,7 @@ def lipschitz_mlp(
     >>> bool(((f[:, None] - f).abs() <= distance + 1e-5).all())
     True
     """
+    GroupSort(size)  # raises for a size below 1
     if any(width % size for width in hidden):
         raise InputError(f"lipschitz_mlp needs hidden widths that {size} divides, got {tuple(hidden)}.")
     critic = mlp(inputs, 1, hidden=hidden)
