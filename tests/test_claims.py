@@ -29,6 +29,7 @@ INF, NAN = float("inf"), float("nan")
         (0.1 + 0.2, {"equals": 0.3}, "W1: 0.3"),
         (1 / 3, {"equals": 1 / 3}, "W1: 0.333333"),
         (torch.tensor(3.0), {"equals": 3}, "W1: 3"),
+        (torch.tensor(3.0, requires_grad=True), {"above": 2}, "W1: ≈ 3   (claimed: above 2)"),
         (INF, {"equals": INF}, "W1: inf"),
         ([1, 2.5], {"equals": [1, 2.5]}, "W1: 1, 2.5"),
         ([1, 1], {"equals": 1}, "W1: 1, 1"),

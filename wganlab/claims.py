@@ -14,6 +14,7 @@ every other character of the line as it stands. A claim that does not hold stops
 """
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from ._arrays import as_float64
@@ -50,6 +51,7 @@ def claim(
     """
     bounds = {"equals": equals, "to": to, "above": above, "below": below}
     named = [name for name, bound in bounds.items() if bound is not None]
+    value = value.detach().cpu() if torch.is_tensor(value) else value
     truth = np.asarray(value).dtype == bool and np.ndim(value) == 0
     if named not in ([[]] if truth else KINDS):
         raise InputError(

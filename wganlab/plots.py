@@ -1,6 +1,7 @@
 """Figures in one style: each function draws on an ``Axes`` and returns it.
 
-Real data are blue, fakes vermilion, theory black and dashed, critics a diverging map.
+Real data are blue, fakes vermilion, theory black and dashed; a critic is blue where it is high and orange
+where it is low.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from .errors import InputError
 __all__ = ["field", "pictures", "piles", "plan", "points", "use_style"]
 
 REAL, FAKE, THEORY = "#0072B2", "#D55E00", "black"
+LOW_TO_HIGH = LinearSegmentedColormap.from_list("critic", [FAKE, "white", REAL])
 
 
 def use_style() -> None:
@@ -47,7 +50,7 @@ def field(f: Callable[[Tensor], Tensor], limit: float, ax: Axes | None = None, *
     place = next(iter(f.parameters())).device if hasattr(f, "parameters") else "cpu"
     with torch.no_grad():
         values = array(f(square.to(place))).reshape(n, n).T
-    ax.contourf(line, line, values, levels=14, cmap="RdBu", alpha=0.8)
+    ax.contourf(line, line, values, levels=14, cmap=LOW_TO_HIGH, alpha=0.8)
     ax.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit))
     return ax
 
