@@ -38,12 +38,10 @@ book: site ## build the book from the committed notebooks and print where it is
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test: site ## build the book, then test the package, its examples, every notebook, and the pages in a browser
-	@echo "== 1 of 3: the package and its docstrings, about 5 minutes on two cores"
-	$(PYTEST) --doctest-modules wganlab tests -m "not browser and not mutation and not slow"
-	@echo "== 2 of 3: every notebook, about 3 minutes"
+	@echo "== 1 of 2: the package, its docstrings, and every page in a browser, about 6 minutes on two cores"
+	$(PYTEST) --doctest-modules wganlab tests -m "not mutation and not slow"
+	@echo "== 2 of 2: every notebook, about 3 minutes"
 	@$(MAKE) --no-print-directory nbval
-	@echo "== 3 of 3: every page in a browser, about 2 minutes"
-	$(PYTEST) tests/test_browser.py tests/test_lab_book.py tests/test_travel.py -m "browser and not slow" -rs
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
 	  '# NO CHROMIUM: the pages were NOT seen in a browser. All else was run. #' \

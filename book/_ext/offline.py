@@ -9,7 +9,7 @@ written, this extension
 2. takes the tags of Thebe, of the icon JavaScript, of the search index and of sphinx-design out of every page
    that does not use them, and each script's second tag;
 3. deletes what nothing refers to any more: those scripts, source maps, fonts in an older format, templates,
-   translations, rules of unused icons, and the pages of chapters that are gone.
+   translations, rules of unused icons, the pages of chapters that are gone, and pictures of earlier builds.
 """
 
 import re
@@ -113,10 +113,15 @@ def finish(app, exception):
         name = page.relative_to(out).with_suffix("").as_posix()
         if name not in app.env.all_docs and not name.startswith("_"):
             page.unlink()
+    shown = set()
     for page in out.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
+        shown |= set(re.findall(r"_images/([\w.-]+)", html))
         if (cleaned := clean(html, search=page.name == "search.html")) != html:
             page.write_text(cleaned, encoding="utf-8")
+    for picture in (out / "_images").glob("*"):
+        if picture.name not in shown:
+            picture.unlink()
     for pattern in UNUSED:
         for file in (out / "_static").glob(pattern):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
