@@ -348,6 +348,23 @@ def test_notebook(path, rule, keys):
     assert list(rule(read(path, keys))) == []
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_broken_claim_is_refused(path):
+    """A committed value that breaks what is claimed beside it, on each marked line of every notebook."""
+    content = read(path).content
+    marked = [
+        (output, line)
+        for cell in content.cells
+        for output in cell.get("outputs", [])
+        for line in strict.lines(output)
+        if "≈" in line
+    ]
+    for output, line in marked:
+        before, output["text"] = output["text"], re.sub(r"≈ [^ ,]+", "≈ nan", line)
+        assert len(strict.refusals(content)) == 1, line
+        output["text"] = before
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("rule", TEXT_RULES, ids=lambda rule: rule.__name__)
 def test_page(path, rule, keys):
