@@ -547,7 +547,7 @@ def test_no_tag_switches_the_comparison_off(tmp_path):
     )
 
 
-GO_ON = ["--continue-on-collection-errors"]
+NBVAL = ["--nbval", "-q", "-p", "no:cacheprovider", "-rA", "--continue-on-collection-errors"]
 PAGE = """from IPython.display import HTML, display
 print("W1: ≈ 0.163   (claimed: below 0.4)")
 print("plan: ≈ 1, 2   (claimed: each above 0)")
@@ -581,18 +581,7 @@ def test_notebook_test_ignores_pixels_and_marked_digits_and_nothing_else(tmp_pat
         changed = cell + '"outputs": ' + output_.replace(before, after) + '"source": ' + source_
         (tmp_path / f"{name}.ipynb").write_text(changed, encoding="utf-8")
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--nbval",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-rA",
-            *GO_ON,
-            str(tmp_path),
-        ],
+        [sys.executable, "-m", "pytest", *NBVAL, str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from glob import escape
@@ -103,7 +104,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     with errors_as(CheckpointError, f"Cannot write into {folder}", "Name another folder."):
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
+        with tempfile.TemporaryFile(dir=folder):  # the lock may be older than the folder's rights
+            file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115
     with file:
         try:
             if fcntl:
