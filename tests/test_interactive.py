@@ -200,6 +200,17 @@ def spoken(page, name):
     return page.locator(f"#wganlab-{name} output").text_content()
 
 
+def freeze(page):
+    """Time passes only by `page.clock.run_for`: an installed clock alone goes on with the machine's."""
+    page.clock.install(time=0)
+    page.clock.pause_at(3600)
+
+
+def wait_until_it_spoke(page, name):
+    """A figure speaks 700 ms after it was drawn; on a busy machine that is later than a test may think."""
+    page.wait_for_function(f"document.querySelector('#wganlab-{name} output').textContent !== ''")
+
+
 @in_browser
 def test_stills_give_way_and_figures_do_not_disturb_each_other(page):
     assert page.locator(".interactive-figure > img:visible").count() == 0
@@ -327,14 +338,16 @@ def test_normals_start_unequal_and_a_button_makes_them_equal(page):
 
 @in_browser
 def test_the_spoken_line_waits_until_the_reader_rests(page):
+    wait_until_it_spoke(page, "two_normals")
+    freeze(page)
     page.evaluate("""() => { window.heard = [];
         const line = document.querySelector("#wganlab-two_normals output");
         new MutationObserver(() => heard.push(line.textContent)).observe(line, { childList: true }); }""")
-    page.wait_for_timeout(1000)
-    page.evaluate("heard.length = 0")
-    press(page, "#wganlab-two_normals-mean", *["ArrowRight"] * 8)
-    page.wait_for_function("heard.length > 0")
-    page.wait_for_timeout(300)
+    for _ in range(8):
+        press(page, "#wganlab-two_normals-mean", "ArrowRight")
+        page.clock.run_for(650)
+    assert page.evaluate("heard") == []
+    page.clock.run_for(5000)
     values = read(page, "two_normals")
     assert page.evaluate("heard") == [
         f"KL of p from q {values['pq']}, KL of q from p {values['qp']}, JS {values['js']}, TV {values['tv']}."
@@ -510,7 +523,7 @@ def test_piles_by_touch(browser, folder):
 
 @in_browser
 def test_the_moves_are_played(page):
-    page.clock.install()
+    freeze(page)
     note, button = page.locator("#wganlab-piles .note"), page.locator("#wganlab-piles button").first
     rest = note.text_content()
     button.click()
@@ -859,7 +872,7 @@ def test_shading_is_the_critic(page):
 
 @in_browser
 def test_the_film_plays_on_a_press_only_and_stops_at_its_end(page):
-    page.clock.install()
+    freeze(page)
     button = play_button(page)
     button.scroll_into_view_if_needed()
     page.clock.run_for(3000)
@@ -884,9 +897,9 @@ def test_the_film_plays_on_a_press_only_and_stops_at_its_end(page):
 
 @in_browser
 def test_the_film_is_silent_while_it_plays(page):
-    page.clock.install()
+    wait_until_it_spoke(page, "training_movie")
+    freeze(page)
     button = play_button(page)
-    page.clock.run_for(1000)
     before = spoken(page, "training_movie")
     button.click()
     page.clock.run_for(2000)
@@ -917,7 +930,7 @@ def test_the_film_stops_where_nobody_sees_it(page):
 def test_the_film_is_slow_for_who_wants_little_motion(browser, folder):
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
-    page.clock.install()
+    freeze(page)
     page.goto((folder / "page.html").as_uri())
     page.clock.run_for(5000)
     assert frame_now(page) == 0
