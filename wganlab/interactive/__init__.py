@@ -26,6 +26,7 @@ FIGURES = {  # name -> the data it draws
     "piles": ("P", "Q"),
     "entropic_plan": ("places", "P", "Q", "power"),
     "penalty_weight": ("weights", "one_sided", "reversed"),
+    "phase_plane": (),
     "training_movie": ("titles", "steps", "real", "samples", "critic", "w1", "estimate"),
 }
 
