@@ -52,7 +52,7 @@ def test_each_setup_is_run_by_a_test():
 
 def test_chapters_lead_to_the_lab_by_pictures_of_their_setups():
     found = pictures()
-    assert set(found) >= {"09_wgan", "10_clipping", "11_gradient_penalty"}
+    assert set(found) >= {"03_game", "10_clipping", "11_gradient_penalty", "12_congestion"}
     for name, links in found.items():
         assert len(links) == 1, name
         for alt, still, setup in links:
