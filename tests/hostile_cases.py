@@ -218,6 +218,7 @@ def others(function, plain):
         yield from (("sums of 1.1", {"probabilities": p * 1.1}), ("a negative row", {"probabilities": -p}))
         yield "sums beyond float64", {"probabilities": np.full((2, 3), 1.7e308)}
         yield "a vector", {"probabilities": p[0]}
+        yield "one class", {"probabilities": np.ones((3, 1))}
     if function == "mmd":
         yield "one row", plain | {"x": plain["x"][:1]}
     if function == "principal_frechet":

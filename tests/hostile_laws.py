@@ -165,8 +165,8 @@ def frechet(rng):
 
 
 def inception(rng):
-    n, k = rng.integers(1, 5), int(rng.integers(1, 6))
-    p = np.stack([law(rng, k) if k > 1 else np.ones(1) for _ in range(n)])
+    n, k = rng.integers(1, 5), int(rng.integers(2, 6))
+    p = np.stack([law(rng, k) for _ in range(n)])
     if rng.random() < 0.2:
         p = p * (1 + rng.uniform(-9e-7, 9e-7, (n, 1)))
     rows = [rational(row, always=True) for row in p]

@@ -15,6 +15,8 @@ from wganlab.metrics import (
     Coverage,
     ExactW1,
     PrecisionRecall,
+    digit_features,
+    digit_probabilities,
     digit_score,
     exact_w1,
     frechet_distance,
@@ -249,16 +251,64 @@ def test_digit_score_ranks_what_the_eye_ranks(digits):
     assert digit_score(other, real) == pytest.approx(floor, rel=1e-6)
 
 
-def test_digit_score_refuses(digits):
+@pytest.mark.parametrize("measure", [digit_features, digit_probabilities, lambda x: digit_score(x, x)])
+def test_what_is_no_digit_is_refused(digits, measure):
+    real = digits[0][:200]
+    for x in (real[:0], real[:, 0], real[:, :, :27], real.expand(-1, 3, -1, -1)):
+        found = ", ".join(map(str, x.shape))
+        with pytest.raises(InputError, match=rf"\(n, 1, 28, 28\) with n >= 1, .* got \({found}\)"):
+            measure(x)
+    with pytest.raises(InputError, match="got ndarray"):
+        measure(real.numpy())
+    for value in (math.nan, math.inf):
+        with pytest.raises(InputError, match="must be finite, but entry"):
+            measure(torch.where(real > 0.9, value, real))
+
+
+def test_digit_score_refuses_too_few_pictures(digits):
+    """127 of them estimate no covariance of 64 features, nor do they when shown a hundred times."""
     real, _ = digits
-    for x in (real[:127], real[:, 0], real[:, :, :27], real.expand(-1, 3, -1, -1)):
-        message = rf"'fake' of shape \(n, 1, 28, 28\) with n >= 128, got \({x.shape[0]}, "
-        with pytest.raises(InputError, match=message):
-            digit_score(real, x)
-        with pytest.raises(InputError, match=message.replace("fake", "real")):
-            digit_score(x, real)
-    with pytest.raises(InputError, match=r"must be finite"):
-        digit_score(real, real[:200] * math.nan)
+    for few in (real[:127], real[:127].repeat(100, 1, 1, 1), real[:1].repeat(1000, 1, 1, 1)):
+        count = min(len(few), 127) if len(few) % 127 == 0 else 1
+        with pytest.raises(InputError, match=f"128 different pictures or more, but 'fake' has {count}. Draw"):
+            digit_score(real, few)
+        with pytest.raises(InputError, match="but 'real' has"):
+            digit_score(few, real)
+    assert digit_score(real, real[:128].repeat(4, 1, 1, 1)) > 0
+
+
+def test_features_and_probabilities_are_those_of_the_classifier(digits):
+    """Against the network's own layers; 1,500 pictures need two blocks."""
+    x = torch.cat(digits)[:1500]
+    features, p = digit_features(x), digit_probabilities(x)
+    assert features.dtype == p.dtype == np.float64
+    net = metrics.trained_digit_classifier()
+    last = net[-1].weight.double().numpy(), net[-1].bias.double().numpy()
+    powers = np.exp(features @ last[0].T + last[1])
+    np.testing.assert_allclose(p, powers / powers.sum(1, keepdims=True), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-14)
+    assert features.shape == (1500, 64)
+    assert (features >= 0).all()  # they are behind a ReLU
+    np.testing.assert_allclose(
+        digit_features(x[[7, 1400]].double()), features[[7, 1400]], rtol=1e-4, atol=1e-4
+    )
+    assert not torch.is_grad_enabled() or digit_features(x[:2].clone().requires_grad_()).shape == (2, 64)
+
+
+def test_digit_score_is_the_frechet_distance_of_features(digits):
+    real, other = digits
+    p, q = digit_features(real), digit_features(other)
+    m, n = p - p.mean(0), q - q.mean(0)
+    expected = frechet_distance(p.mean(0), m.T @ m / (len(p) - 1), q.mean(0), n.T @ n / (len(q) - 1))
+    assert digit_score(real, other) == pytest.approx(expected, rel=1e-9)
+
+
+def test_ten_certain_digits_fool_the_inception_score(digits):
+    real, other = digits
+    p = digit_probabilities(real)
+    best = p[p.argmax(0)]  # the surest picture of each class
+    assert 9.98 < inception_score(best) <= 10
+    assert inception_score(digit_probabilities(other)) < 9.4
 
 
 def test_a_missing_classifier_is_a_data_error(monkeypatch, tmp_path):
@@ -324,6 +374,7 @@ def test_principal_frechet_refuses():
 
 
 def test_closed_forms_of_the_inception_score():
+    assert inception_score(np.eye(10)) == pytest.approx(10, rel=1e-12)
     assert inception_score(np.eye(7)) == pytest.approx(7, rel=1e-12)
     assert inception_score(np.full((5, 4), 0.25)) == 1.0
     assert inception_score([[1, 0, 0]] * 9) == 1.0  # one class only
@@ -359,6 +410,10 @@ def test_the_inception_score_refuses_what_is_no_law():
     ):
         with pytest.raises(InputError, match=message):
             inception_score(rows)
+    with pytest.raises(InputError, match=r"two classes or more, a column each, got shape \(3, 1\)"):
+        inception_score(np.ones((3, 1)))
+    with pytest.raises(InputError, match="'probabilities' must be a non-empty matrix"):
+        inception_score(np.ones((0, 3)))
     with pytest.raises(InputError, match="'probabilities' must be finite"):
         inception_score([[math.nan, 1.0]])
 
@@ -393,6 +448,11 @@ def test_mmd_with_the_linear_kernel_is_the_squared_distance_of_means_less_its_no
     noise = np.trace(np.cov(x, rowvar=False)) / 40 + np.trace(np.cov(y, rowvar=False)) / 30
     expected = ((x.mean(0) - y.mean(0)) ** 2).sum() - noise
     assert mmd(x, y, linear) == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_mmd_of_two_pairs_by_hand():
+    """k(x, y) = xy on {0, 2}, {1, 3}: 0 + 3 - 2 mean(0, 0, 2, 6) = -1; with the diagonals (1 - 2)^2."""
+    assert mmd([[0.0], [2.0]], [[1.0], [3.0]], linear) == -1
 
 
 def test_mmd_has_mean_zero_for_equal_laws():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
-from scipy.special import rel_entr
+from scipy.special import rel_entr, softmax
 from torch import Tensor, nn
 
 from . import data
@@ -20,8 +20,8 @@ from .transport.special_cases import w2_parts
 
 __all__ = ["Coverage", "ExactW1", "exact_w1", "mode_coverage"]
 __all__ += ["PrincipalFrechet", "frechet_distance", "principal_frechet"]
-__all__ += ["digit_classifier", "digit_score", "trained_digit_classifier"]
-__all__ += ["PrecisionRecall", "inception_score", "mmd", "precision_recall"]
+__all__ += ["digit_classifier", "digit_features", "digit_probabilities", "digit_score"]
+__all__ += ["PrecisionRecall", "inception_score", "mmd", "precision_recall", "trained_digit_classifier"]
 
 
 class ExactW1(NamedTuple):
@@ -178,13 +178,15 @@ def inception_score(probabilities: ArrayLike) -> float:
 
     p(y) is the rows' mean. Between 1, all rows alike, and k, certain rows and every class as often. It sees
     no real data: k pictures learnt by heart, one a class, have the best score. Raises ``InputError`` unless
-    each row is a law: no entry below 0, sum 1 (to 1e-6).
+    each row is a law of two classes or more: no entry below 0, sum 1 (to 1e-6).
     Source: Salimans et al. 2016, section 4.
 
     >>> inception_score([[1.0, 0.0], [0.0, 1.0]]), inception_score([[0.5, 0.5], [0.5, 0.5]])
     (2.0, 1.0)
     """
     p = as_float64(probabilities, "probabilities", 2)
+    if p.shape[1] < 2:
+        raise InputError(f"inception_score needs two classes or more, a column each, got shape {p.shape}.")
     off = abs(total(p, 1) - 1) > 1e-6
     if (p < 0).any() or off.any():
         bad = int(np.argmax((p < 0).any(1) | off))
@@ -286,7 +288,7 @@ def inside(x: np.ndarray, sample: np.ndarray, k: int) -> float:
 def digit_classifier() -> nn.Sequential:
     """A small convolutional classifier of 28x28 digits, (m, 1, 28, 28) to logits (m, 10).
 
-    The 64 numbers before its last layer are the features that ``digit_score`` compares.
+    The 64 numbers before its last layer are ``digit_features``.
     """
     return nn.Sequential(
         nn.Conv2d(1, 8, 5, stride=2, padding=2), nn.ReLU(),
@@ -305,20 +307,58 @@ def trained_digit_classifier() -> nn.Sequential:
     return net.requires_grad_(False).eval()
 
 
+def digit_rows(net: nn.Module, x: Tensor) -> np.ndarray:
+    """net(x) as float64 rows; raises ``InputError`` unless x are finite digits (n, 1, 28, 28), n >= 1."""
+    if not torch.is_tensor(x) or x.ndim != 4 or x.shape[1:] != (1, 28, 28) or len(x) == 0:
+        found = tuple(x.shape) if torch.is_tensor(x) else type(x).__name__
+        raise InputError(f"Digits are a tensor (n, 1, 28, 28) with n >= 1, scaled to [-1, 1], got {found}.")
+    as_float64(x, "x", 4)
+    with torch.no_grad():
+        return np.concatenate([net(block.cpu().float()).double().numpy() for block in x.detach().split(1000)])
+
+
+def digit_features(x: Tensor) -> np.ndarray:
+    """The 64 features of each digit by ``trained_digit_classifier``: (n, 1, 28, 28) in [-1, 1] to (n, 64).
+
+    What a network of ImageNet does for FID, KID, precision and recall this one does for digits. Raises
+    ``InputError`` for other shapes, no pictures, and values that are not finite.
+
+    >>> from wganlab import data
+    >>> digit_features(data.digits().x[:3]).shape
+    (3, 64)
+    """
+    return digit_rows(trained_digit_classifier()[:-1], x)
+
+
+def digit_probabilities(x: Tensor) -> np.ndarray:
+    """p(y|x) of ``trained_digit_classifier`` for digits (n, 1, 28, 28) in [-1, 1], rows of (n, 10).
+
+    For ``inception_score``. Raises ``InputError`` as ``digit_features`` does.
+
+    >>> from wganlab import data
+    >>> digit_probabilities(data.digits().x[:1]).argmax().item()  # the first digit is a 0
+    0
+    """
+    return softmax(digit_rows(trained_digit_classifier(), x), axis=1)
+
+
 def digit_score(real: Tensor, fake: Tensor) -> float:
     """Fréchet distance between 64 features of real and fake digits, each (n, 1, 28, 28) in [-1, 1].
 
     0 for the same pictures; 1,000 other real digits set the floor. It is FID's formula on the features
     of a small classifier of this project: not comparable with any published FID. Raises
-    ``InputError`` for other shapes or fewer than 128 pictures, from which a 64 x 64 covariance
-    cannot be estimated.
+    ``InputError`` as ``digit_features`` does and for fewer than 128 different pictures, from which a
+    64 x 64 covariance cannot be estimated. (That it is singular says nothing: some features are 0 on
+    all real digits.)
     """
     found = []
     for name, x in (("real", real), ("fake", fake)):
-        if x.ndim != 4 or x.shape[1:] != (1, 28, 28) or len(x) < 128:
+        features = digit_features(x)
+        different = len({row.tobytes() for row in x.detach().cpu().float().numpy()})
+        if different < 128:
             raise InputError(
-                f"digit_score needs '{name}' of shape (n, 1, 28, 28) with n >= 128, got {tuple(x.shape)}."
+                f"digit_score estimates a 64 x 64 covariance from 128 different pictures or more, but "
+                f"'{name}' has {different}. Draw more, or give known moments to frechet_distance."
             )
-        features = trained_digit_classifier()[:-1](x.detach().cpu().float()).double().numpy()
         found += moments(features)
     return frechet_distance(*found)
