@@ -45,7 +45,9 @@ def generator_of(seed, updates):
     """A generator after so many updates of a GAN."""
     torch.manual_seed(seed)
     generator, critic = new_generator(), new_critic()
-    for _step in train(Game(generator, critic, recipes.gan), Draw(digits, prior, M, seed=seed), until=updates):
+    for _step in train(
+        Game(generator, critic, recipes.gan), Draw(digits, prior, M, seed=seed), until=updates
+    ):
         pass
     return generator
 
