@@ -325,6 +325,19 @@ def toc_faults(root):
     )
 
 
+def minutes_faults(book):
+    """Minutes behind a chapter's name on the first page that the chapter does not state, and wrong sums."""
+    for line in (book / "index.md").read_text(encoding="utf-8").splitlines():
+        named = re.findall(r"\{doc\}`(\w+)` \((\d+)\)", line)
+        for page, minutes in named:
+            text = (book / f"{page}.ipynb").read_text(encoding="utf-8")
+            stated = re.findall(r"\*\*Time\W+(\d+) minutes", text)
+            if stated != [minutes]:
+                yield f"{page}: {minutes} on the first page, {stated} on its own"
+        if named and not re.search(rf"\| {sum(int(minutes) for _, minutes in named)} \|$", line):
+            yield f"the minutes do not add up: {line}"
+
+
 # ---- The book keeps them
 
 
@@ -340,6 +353,10 @@ def test_there_is_a_book():
 
 def test_toc():
     assert toc_faults(ROOT) == []
+
+
+def test_minutes():
+    assert list(minutes_faults(BOOK)) == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -605,6 +622,15 @@ def test_toc_sees_planted_faults(tmp_path):
         "book/01_orphan is not in _toc.yml",
         "book/index is in _toc.yml twice",
     ]
+
+
+def test_minutes_that_disagree_are_found(tmp_path):
+    (tmp_path / "a.ipynb").write_text("**Time.** 50 minutes to read")
+    (tmp_path / "b.ipynb").write_text("**Time**: 20 minutes to read")
+    (tmp_path / "index.md").write_text("| {doc}`a` (50), {doc}`b` (25) | 75 |\n| {doc}`b` (20) | 25 |\n")
+    first, second = minutes_faults(tmp_path)
+    assert first == "b: 25 on the first page, ['20'] on its own"
+    assert second == "the minutes do not add up: | {doc}`b` (20) | 25 |"
 
 
 # ---- the script that executes

@@ -5,6 +5,7 @@ would - keys, mouse, buttons - and compares what it reads there with the package
 """
 
 import base64
+import itertools
 import json
 import math
 import re
@@ -21,6 +22,8 @@ from scipy.stats import norm
 
 from wganlab import data, divergences, interactive, transport
 from wganlab.errors import InputError
+from wganlab.games import SCHEMES, bilinear, dirac_gan, jacobian, simulate, update_matrix
+from wganlab.objectives import minimax, non_saturating, wasserstein
 from wganlab.transport.congested import interpolate_density, penalised_line
 
 LIMIT = 40_000  # bytes of a script
@@ -32,6 +35,7 @@ laws = [bump / bump.sum() for bump in bumps]
 DATA = {
     "two_normals": None,
     "parallel_lines": None,
+    "phase_plane": None,
     "piles": {"P": P, "Q": Q},
     "entropic_plan": {"places": places, "P": laws[0], "Q": laws[1], "power": 2},
 }
@@ -225,7 +229,7 @@ def test_stills_give_way_and_figures_do_not_disturb_each_other(page):
 def test_what_takes_the_focus_keeps_its_keys_in_jupyterlab(page):
     """Its shortcuts pass over an element that has this attribute itself; a parent's does not help."""
     inside = ".interactive-figure :is(input, button, [tabindex])"
-    assert page.locator(inside).count() == 4 + 4 + 8 + 6 + 2
+    assert page.locator(inside).count() == 4 + 4 + 8 + 6 + 10 + 2
     assert page.locator(f"{inside}:not([data-lm-suppress-shortcuts])").count() == 0
 
 
@@ -788,6 +792,235 @@ def test_trained_critics_lie_where_they_were_measured(page, pair):
     assert value(found["now"][1]) == pytest.approx(now, rel=1e-6)
 
 
+# phase_plane
+
+plane = "#wganlab-phase_plane"
+GAMES = {
+    "bilinear": lambda gamma: bilinear(),
+    "minimax": lambda gamma: dirac_gan(minimax, r1=gamma),
+    "non_saturating": lambda gamma: dirac_gan(non_saturating, r1=gamma),
+    "wasserstein": lambda gamma: dirac_gan(wasserstein, r1=gamma),
+}
+ETAS = [0.01, 0.1, 0.5, 1.0]
+
+
+def gammas_of(game):
+    return [0] if game == "bilinear" else [0, 0.3, 1, 1.5, 2, 3]  # 1 and 2: double eigenvalues
+
+
+def theory_of(game, scheme, eta, gamma):
+    """The eigenvalues of one step at (0, 0), the greatest first and the upper one of a pair."""
+    found = np.linalg.eigvals(update_matrix(jacobian(GAMES[game](gamma), (0, 0)), eta=eta, scheme=scheme))
+    return sorted(found, key=lambda value: (-abs(value).round(9), -value.imag))
+
+
+@in_browser
+@pytest.mark.parametrize("game", GAMES)
+def test_paths_and_eigenvalues_against_the_package(page, game):
+    grid = list(itertools.product(SCHEMES, ETAS, gammas_of(game), ([1, 0], [-2.5, 1.3])))
+    calls = """(grid => JSON.stringify(grid.map(([scheme, eta, gamma, start]) => [
+        eigenvalues(game, scheme, eta, gamma), simulate(game, scheme, eta, gamma, start)])))"""
+    tools = f"const {{ eigenvalues, simulate }} = document.querySelector('{plane}').wganlab, game = '{game}'"
+    answers = json.loads(page.evaluate(f"grid => {{ {tools}; return {calls}(grid) }}", grid))
+    for (scheme, eta, gamma, start), (found, path) in zip(grid, answers, strict=True):
+        first, second = theory_of(game, scheme, eta, gamma)
+        tolerance = 1e-13 / max(abs(first - second), 1e-6)  # a double eigenvalue is ill-conditioned
+        assert [complex(*value) for value in found] == pytest.approx([first, second], abs=tolerance)
+        theory = simulate(GAMES[game](gamma), start, eta=eta, steps=200, scheme=scheme)
+        assert np.allclose(path, theory, rtol=1e-9, atol=1e-12), (scheme, eta, gamma, start)
+
+
+@in_browser
+def test_numbers_by_hand(page):
+    assert read(page, "phase_plane") == {
+        "first": "1.0000 + 0.1000 i",
+        "second": "1.0000 − 0.1000 i",
+        "modulus": "1.0050",
+        "radius": f"{1.01**100:.4f}",
+    }
+    page.locator(plane).get_by_role("button", name="Dirac minimax").press("Enter")
+    press(page, f"{plane}-gamma", *["ArrowRight"] * 20)  # gamma = 1: minus a half, twice
+    values = read(page, "phase_plane")
+    assert (values["first"], values["second"], values["modulus"]) == ("0.9500", "0.9500", "0.9500")
+    tool(page, "phase_plane", "set('minimax', 'simultaneous', 20, 0, [0, 0])")
+    assert read(page, "phase_plane")["radius"] == "0"
+
+
+DRAWN = r"""() => { const root = document.getElementById("wganlab-phase_plane");
+    const numbers = text => text.match(/-?[\d.]+/g).map(Number);
+    return { path: numbers(root.querySelector("[data-part=path]").getAttribute("d").replaceAll("h0", "")),
+        handle: numbers(root.querySelector("[role=slider]").getAttribute("transform")),
+        dots: [...root.querySelector("[data-part=eigenvalues]").children].map(dot =>
+            [Number(dot.getAttribute("cx")), Number(dot.getAttribute("cy")), dot.getAttribute("class")]),
+        lens: [...root.querySelectorAll("g[clip-path$='lens)'] > g > *")].map(part => part.localName === "g"
+            ? numbers(part.getAttribute("transform"))
+            : ["cx", "cy"].map(key => Number(part.getAttribute(key)))) }; }"""
+
+
+@in_browser
+@pytest.mark.parametrize(
+    ("game", "scheme", "keys", "gamma", "start"),
+    [("minimax", "alternating", 24, 0.5, (2, -1.5)), ("wasserstein", "extragradient", 40, 3, (-1, 0.5))],
+)
+def test_what_is_drawn_is_what_is_computed(page, game, scheme, keys, gamma, start):
+    """By the ticks of both panels: 45 and 84.375 to a unit, the origins in the middle of 270 by 270."""
+    eta = {24: 0.16, 40: 1.0}[keys]
+    tool(page, "phase_plane", f"set('{game}', '{scheme}', {keys}, {gamma}, {list(start)})")
+    drawn, middle = page.evaluate(DRAWN), np.array([173, 165])
+    theory = simulate(GAMES[game](gamma), start, eta=eta, steps=200, scheme=scheme)
+    seen = np.abs(theory).max(1) < 3
+    found = (np.array(drawn["path"]).reshape(-1, 2) - middle) / (45, -45)
+    assert np.abs(found - theory)[seen].max() < 2e-4
+    assert (np.abs(found[~seen]).max(1, initial=9) > 3).all()
+    assert (np.array(drawn["handle"]) - middle) / (45, -45) == pytest.approx(np.array(start, float), abs=1e-9)
+    values = theory_of(game, scheme, eta, gamma)
+    for (x, y, kind), value in zip(drawn["dots"], values, strict=True):
+        place = complex(x - 173, 165 - y) / 84.375
+        assert kind == ("fill-real" if abs(value.real) < 1.6 else "hole")
+        assert place == pytest.approx(complex(min(value.real, 1.6), value.imag), abs=1e-9)
+    centre, *enlarged = (complex(x, -y) for x, y in drawn["lens"])  # of the circle in the lens; its dots
+    assert [(dot - centre) / 843.75 for dot in enlarged] == pytest.approx(values, abs=1e-9)
+    assert enlarged[0] == 80 - 72j
+
+
+BOTH, ONE = "Both eigenvalues lie", "One eigenvalue lies"
+SAID = [
+    ("bilinear simultaneous", 0.1, 0, BOTH, "outside", "the path winds out, twice as far every 139 steps."),
+    ("bilinear alternating", 0.5, 0, BOTH, "on", "the path goes round, neither in nor out."),
+    ("bilinear extragradient", 0.5, 0, BOTH, "inside", "the path winds in, half as far every 6.7 steps."),
+    ("bilinear extragradient", 1, 0, BOTH, "on", "the path goes round, neither in nor out."),
+    ("minimax alternating", 0.1, 0, BOTH, "on", "goes round, and terms of higher order decide the rest."),
+    ("minimax simultaneous", 0.2, 0.5, BOTH, "inside", "near (0, 0) the path winds in, half as far every 15"),
+    ("minimax simultaneous", 0.2, 1, BOTH, "inside", "the path goes in, half as far every 6.6 steps."),
+    ("non_saturating simultaneous", 0.8, 2.6, ONE, "on", "goes from side to side, and terms of higher order"),
+    ("wasserstein alternating", 1, 1.5, ONE, "on", "the path goes from side to side, neither in nor out."),
+    (
+        "wasserstein alternating",
+        1,
+        3,
+        ONE,
+        "outside",
+        "out from side to side, more than twice as far each",
+    ),
+    (
+        "wasserstein extragradient",
+        1,
+        3,
+        ONE,
+        "outside",
+        "the path goes out, more than twice as far each",
+    ),
+]
+
+
+@in_browser
+def test_the_sentence_says_what_the_eigenvalues_do(page):
+    for of, eta, gamma, which, where, rest in SAID:
+        game, scheme = of.split()
+        found = tool(page, "phase_plane", f"eigenvalues('{game}', '{scheme}', {eta}, {gamma})")
+        sentence = tool(page, "phase_plane", f"verdict('{game}', {json.dumps(found)})")
+        assert sentence.startswith(f"{which} {where} the circle: ")
+        assert rest in sentence
+        moduli = np.abs(theory_of(game, scheme, eta, gamma))
+        side = {"inside": -1, "on": 0, "outside": 1}[where]
+        assert np.sign((moduli - 1).round(9)).tolist() == [side, side if which == BOTH else -1]
+        if time := re.search(r"every (\S+) steps", sentence):
+            assert float(time[1]) == pytest.approx(math.log(2) / abs(math.log(moduli[0])), abs=0.5)
+
+
+@in_browser
+def test_phase_plane_by_keyboard(page):
+    handle = f"{plane} [role=slider]"
+    page.locator(f"{plane}-gamma").focus()  # disabled in the bilinear game, so it is passed over
+    press(page, f"{plane}-eta", "Tab")
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "slider"
+    assert page.locator(handle).get_attribute("aria-valuetext") == "x 1.00, y 0.00"
+    press(page, handle, *["ArrowUp"] * 3, "ArrowLeft", "Shift+ArrowDown", "Shift+ArrowRight")
+    assert page.locator(handle).get_attribute("aria-valuetext") == "x 1.40, y −0.20"
+    press(page, handle, *["Shift+ArrowRight"] * 5)
+    assert page.locator(handle).get_attribute("aria-valuenow") == "3"
+    theory = simulate(bilinear(), (3, -0.2), eta=0.1, steps=200)
+    assert number(read(page, "phase_plane")["radius"]) == pytest.approx(np.hypot(*theory[-1]), abs=5.1e-5)
+    root = page.locator(plane)
+    root.get_by_role("button", name="Dirac WGAN").press("Enter")
+    root.get_by_role("button", name="extragradient").press("Space")
+    press(page, handle, "Home")
+    press(page, f"{plane}-eta", "Home", *["ArrowRight"] * 24)
+    press(page, f"{plane}-gamma", *["ArrowRight"] * 6)
+    assert page.locator(f"{plane}-eta").get_attribute("aria-valuetext") == "eta 0.16"
+    assert page.locator(f"{plane}-gamma").get_attribute("aria-valuetext") == "gamma 0.30"
+    assert page.locator(handle).get_attribute("aria-valuetext") == "theta 1.00, psi 0.00"
+    pressed = page.locator(f"{plane} [aria-pressed=true]").all_text_contents()
+    assert pressed == ["Dirac WGAN", "extragradient"]
+    first, _ = theory_of("wasserstein", "extragradient", 0.16, 0.3)
+    theory = simulate(dirac_gan(wasserstein, r1=0.3), (1, 0), eta=0.16, steps=200, scheme="extragradient")
+    values = read(page, "phase_plane")
+    assert values["first"] == f"{first.real:.4f} + {first.imag:.4f} i"
+    assert number(values["modulus"]) == pytest.approx(abs(first), abs=5.1e-5)
+    assert number(values["radius"]) == pytest.approx(np.hypot(*theory[-1]), rel=0.5)
+    note = page.locator(f"{plane} .note").text_content()
+    page.wait_for_function(f"document.querySelector('{plane} output').textContent.startsWith({note!r})")
+    assert spoken(page, "phase_plane") == f"{note} After 200 steps the radius is below 0.001."
+    picture = page.locator(f"{plane} svg[role=img]").get_attribute("aria-label")
+    assert f"eigenvalues {values['first']} and {values['second']};" in picture
+
+
+@in_browser
+def test_r1_waits_while_the_game_has_no_data(page):
+    root, slide = page.locator(plane), page.locator(f"{plane}-gamma")
+    root.get_by_role("button", name="Dirac minimax").click()
+    press(page, f"{plane}-gamma", *["ArrowRight"] * 9)
+    damped = read(page, "phase_plane")
+    root.get_by_role("button", name="bilinear").click()
+    assert slide.is_disabled()
+    assert slide.get_attribute("aria-valuetext") == "no R1 in this game"
+    assert read(page, "phase_plane")["modulus"] == "1.0050"
+    root.get_by_role("button", name="Dirac minimax").click()
+    assert slide.is_enabled()
+    assert read(page, "phase_plane") == damped
+
+
+@in_browser
+def test_the_start_by_mouse(page):
+    """One to the left and half up, then far out of the plane."""
+    handle = page.locator(f"{plane} [role=slider]")
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    one = 45 * page.locator(f"{plane} .yard").bounding_box()["width"] / 320
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x + 3, y)
+    page.mouse.down()
+    page.mouse.move(x + 3 - one, y - one / 2, steps=5)
+    assert handle.get_attribute("aria-valuetext") == "x 0.00, y 0.50"
+    page.mouse.move(x + 3 - 9 * one, y)
+    assert handle.get_attribute("aria-valuetext") == "x −3.00, y 0.00"
+    page.mouse.move(x + 3, y - one)
+    page.mouse.up()
+    page.mouse.move(x, y + one)
+    assert handle.get_attribute("aria-valuetext") == "x 1.00, y 1.00"
+    assert number(read(page, "phase_plane")["radius"]) == pytest.approx(math.sqrt(2) * 1.01**100, abs=5.1e-5)
+
+
+@in_browser
+def test_the_start_by_touch(browser, folder):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.goto((folder / "page.html").as_uri())
+    handle = page.locator(f"{plane} [role=slider]")
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    one = 45 * page.locator(f"{plane} .yard").bounding_box()["width"] / 320
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    at, session = page.evaluate("scrollY"), context.new_cdp_session(page)
+    for kind, *down in [("touchStart", 0), ("touchMove", 1), ("touchMove", 2), ("touchEnd",)]:
+        points = [{"x": x, "y": y + k * one} for k in down]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_timeout(100)
+    assert handle.get_attribute("aria-valuetext") == "x 1.00, y −2.00"
+    assert page.evaluate("scrollY") == at
+    context.close()
+
+
 # training_movie
 
 film = "#wganlab-training_movie"
@@ -977,4 +1210,9 @@ def test_moving_a_figure_moves_nothing_around_it(page, width):
             for reverse in (False, True):
                 choose(page, pair, k, reverse)
                 heights.add(page.locator("#wganlab-penalty_weight").bounding_box()["height"])
+    assert len(heights) == 1
+    heights = set()
+    for game, scheme, *numbers in itertools.product(GAMES, SCHEMES, (0, 20, 38, 40), (0, 0.5, 1, 1.5, 3)):
+        tool(page, "phase_plane", f"set('{game}', '{scheme}', ...{numbers}, [-2.85, 2.85])")
+        heights.add(page.locator(plane).bounding_box()["height"])
     assert len(heights) == 1

@@ -135,6 +135,7 @@ def test_piles_have_their_heights(ax):
     assert {to_hex(bar.get_facecolor()).upper() for bar in Q} == {plots.FAKE}
     assert all(p.get_x() + p.get_width() <= q.get_x() for p, q in zip(P, Q, strict=True))
     assert ax.get_xticks().tolist() == [1, 2, 3, 4]
+    assert ax.get_xlabel() == "place"  # what the text calls them
 
 
 def test_the_style_is_a_choice():

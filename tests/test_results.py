@@ -125,3 +125,38 @@ def test_the_three_games_start_alike_and_end_as_the_chapter_says(movie):
 def test_real_points_lie_on_the_ring(movie):
     radius = np.hypot(*((movie["real"] / 255 * 2 - 1) * 2.25).T)
     assert np.abs(radius - 2 / 1.414).max() < 0.1
+
+
+# The plain GAN
+
+
+@pytest.fixture(scope="module")
+def game():
+    return data.results("game").arrays
+
+
+def test_the_kept_games_are_whole(game):
+    assert game["ring.turns"].tolist() == game["slow.turns"].tolist() == [0, 50, 400]
+    assert game["digits.turns"].tolist() == [0, 50, 400, 1500]
+    assert game["ring.numbers"].shape == game["slow.numbers"].shape == (5, 3, 4)
+    assert game["digits.numbers"].shape == (3, 4, 5)
+    assert game["ring.shown"].shape == (3, 300, 2)
+    assert game["digits.shown"].shape == (4, 16, 28, 28)
+    assert game["digits.shown"].dtype == np.uint8
+
+
+def test_the_two_rates_start_alike_and_end_apart(game):
+    fast, slow = game["ring.numbers"], game["slow.numbers"]
+    assert (fast[:, 0] == slow[:, 0]).all()
+    held, w1 = fast[:, -1, 2], fast[:, -1, 0]
+    assert (held == 8).sum() == 4
+    assert (w1[held == 8] < 0.4).all()
+    assert (w1[held < 8] > w1[held == 8].max()).all()
+    assert np.median(slow[:, -1, 0]) > 3 * np.median(w1)
+
+
+def test_digits_get_better_and_stay_above_both_floors(game):
+    w1, w1_floor, _, score, score_floor = np.moveaxis(game["digits.numbers"], 2, 0)
+    assert (np.diff(score[:, 1:], axis=1) < 0).all()
+    assert (w1 > w1_floor).all()
+    assert (score > 5 * score_floor).all()

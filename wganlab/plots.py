@@ -89,6 +89,6 @@ def piles(P: ArrayLike, Q: ArrayLike, ax: Axes | None = None) -> Axes:
     place = np.arange(1, len(P) + 1)
     ax.bar(place - 0.2, array(P), width=0.38, color=REAL, label="$P$")
     ax.bar(place + 0.2, array(Q), width=0.38, color=FAKE, label="$Q$")
-    ax.set(xlabel="pile", ylabel="shovelfuls")
+    ax.set(xlabel="place", ylabel="shovelfuls")
     ax.set_xticks(place)
     return ax

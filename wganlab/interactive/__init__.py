@@ -26,6 +26,7 @@ FIGURES = {  # name -> the data it draws
     "piles": ("P", "Q"),
     "entropic_plan": ("places", "P", "Q", "power"),
     "penalty_weight": ("weights", "one_sided", "reversed"),
+    "phase_plane": (),
     "training_movie": ("titles", "steps", "real", "samples", "critic", "w1", "estimate"),
 }
 
@@ -89,7 +90,7 @@ def show(name: str, still: Figure, *, label: str, data: Mapping | None = None) -
     the figure draws, by the names in ``FIGURES``; they stand in the HTML to the last bit, so build them of
     whole numbers if machines shall agree; bytes (uint8) take least room. Once a page, since the HTML has a
     fixed id. Raises ``InputError`` for an unknown name, an empty label and other data.
-    Cost: 40 to 65 kB of the page; the frames of a film 105 kB more.
+    Cost: 40 to 85 kB of the page; the frames of a film 105 kB more.
 
     >>> show("two_normals", plt.figure(figsize=(1, 1)), label="Two bells, one twice as wide.")
     <interactive figure two_normals>
