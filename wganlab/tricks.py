@@ -33,6 +33,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .constraints import check_positive
@@ -323,9 +324,10 @@ class VirtualBatchNorm(nn.Module):
     Source: Salimans et al. 2016, section 3.5; they use it in the generator only, for its cost: each pass
     computes r rows more.
 
-    >>> player = with_reference(VirtualBatchNorm(1, eps=0.0), torch.tensor([[-1.0], [1.0], [0.0]]))
-    >>> player(torch.tensor([[4.0]])).square().item()  # (4 - 1)^2 / 3.5, the mean and variance of -1, 1, 0, 4
-    2.5714285373687744
+    >>> player = with_reference(VirtualBatchNorm(1, eps=1e-12), torch.tensor([[-1.0], [1.0], [0.0]]))
+    >>> y = player(torch.tensor([[4.0]]))  # (4 - 1) / sqrt(3.5), with mean and variance of -1, 1, 0 and 4
+    >>> round(y.square().item(), 5)
+    2.57143
     """
 
     def __init__(self, channels: int, eps: float = 1e-5):
@@ -340,14 +342,17 @@ class VirtualBatchNorm(nn.Module):
                 f"VirtualBatchNorm needs (m, {channels}, ...) behind its reference batch of {r} rows, got "
                 f"{tuple(h.shape)}. Use its player through tricks.with_reference(player, reference)."
             )
-        flat = h.flatten(2) if h.ndim > 2 else h[:, :, None]  # (r + m, channels, places)
-        mean_r, mean_h = flat[:r].mean((0, 2)), flat.mean(2)
-        var_r, var_h = flat[:r].var((0, 2), correction=0), flat.var(2, correction=0)
-        share = torch.cat([h.new_zeros(r, 1), h.new_full((len(h) - r, 1), 1 / (r + 1))])  # of the row itself
-        mean = mean_r + share * (mean_h - mean_r)
-        var = (1 - share) * var_r + share * var_h + share * (1 - share) * (mean_h - mean_r).square()
-        scale = self.weight * (var + self.eps).rsqrt()  # (r + m, channels)
-        return ((flat - mean[:, :, None]) * scale[:, :, None] + self.bias[:, None]).view_as(h)
+        flat = h[r:].flatten(2) if h.ndim > 2 else h[r:, :, None]  # (m, channels, places)
+        of_reference = h[:r].transpose(0, 1).flatten(1)
+        var_r, mean_r = torch.var_mean(of_reference, 1, correction=0)  # (channels,)
+        centred = flat - mean_r[:, None]
+        var_h, shift = torch.var_mean(centred, 2, correction=0)  # (m, channels)
+        share = 1 / (r + 1)  # of the row itself
+        var = (1 - share) * (var_r + share * shift.square()) + share * var_h
+        scale = self.weight * (var + self.eps).rsqrt()
+        y = (centred - share * shift[:, :, None]) * scale[:, :, None] + self.bias[:, None]
+        normal = functional.batch_norm(h[:r], None, None, self.weight, self.bias, training=True, eps=self.eps)
+        return torch.cat([normal, y.view_as(h[r:])])
 
 
 class WithReference(nn.Module):
