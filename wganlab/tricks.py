@@ -241,15 +241,12 @@ class HistoricalAveraging(Trick):
         return super().generator_step(z)
 
     def state_dict(self) -> dict[str, Any]:
-        histories = (self.critic_history.state_dict(), self.generator_history.state_dict())
-        return super().state_dict() | dict(
-            zip(("critic_history", "generator_history"), histories, strict=True)
-        )
+        return super().state_dict() | {name: getattr(self, name).state_dict() for name in HISTORIES}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.critic_history.load_state_dict(state["critic_history"])
-        self.generator_history.load_state_dict(state["generator_history"])
+        for name in HISTORIES:
+            getattr(self, name).load_state_dict(state[name])
 
 
 def historical_averaging(game: Game, weight: float) -> HistoricalAveraging:
