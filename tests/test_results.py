@@ -160,3 +160,32 @@ def test_digits_get_better_and_stay_above_both_floors(game):
     assert (np.diff(score[:, 1:], axis=1) < 0).all()
     assert (w1 > w1_floor).all()
     assert (score > 5 * score_floor).all()
+
+
+# The remedies
+
+
+@pytest.fixture(scope="module")
+def ablation():
+    return data.results("ablation").arrays
+
+
+def test_every_setting_was_played_with_five_seeds(ablation):
+    places, settings = len(ablation["data"]), len(ablation["settings"])
+    assert (places, settings) == (3, 13)
+    assert ablation["measures"].shape == (places, settings, 5, 2, 5)
+    assert np.isfinite(ablation["measures"][..., :4]).all()
+    assert np.isfinite(ablation["measures"][2]).all()  # the score is the digits'
+    assert ablation["points"].shape == (settings, 200, 2)
+    assert (ablation["seconds"] > 0).all()
+    assert len(np.unique(ablation["measures"][0, :, :, 1, 0])) == 65  # no run twice
+
+
+def test_equal_seconds_buy_fewer_updates_of_what_costs_more(ablation):
+    early, updates, seconds = (ablation[name] for name in ("early", "updates", "seconds"))
+    assert (early[:, 0] == updates).all()  # the plain GAN sets the budget
+    bought = np.minimum(updates[:, None] * seconds[:, :1] / seconds, updates[:, None])
+    assert np.abs(early - bought).max() <= 0.5
+    modes = ablation["measures"][..., 1:3]
+    assert (modes[..., 0] >= modes[..., 1]).all()  # a tenth of the due share is easier than a half
+    assert (modes <= np.array([8, 25, 10])[:, None, None, None, None]).all()

@@ -116,7 +116,7 @@ class SlopePenalty(Constraint):
     """
 
     def check(self, critic: nn.Module) -> None:
-        refuse_batchnorm(critic, type(self).__name__)
+        refuse_mixed_rows(critic, type(self).__name__)
 
     def where(self, x: Tensor, x_fake: Tensor, eps: Tensor) -> Tensor:
         r"""The points (m, ...); here :math:`\hat x_i = \varepsilon_i x_i + (1 - \varepsilon_i)\tilde x_i`."""
@@ -287,14 +287,19 @@ def hash32(word: Tensor) -> Tensor:
     return word ^ (word >> 16)
 
 
-def refuse_batchnorm(critic: nn.Module, penalty: str) -> None:
-    """Raise ``InputError`` if a layer mixes the rows of a batch, as BatchNorm in training does."""
+def refuse_mixed_rows(critic: nn.Module, penalty: str) -> None:
+    """Raise ``InputError`` if a layer mixes the rows of a batch, as BatchNorm in training does.
+
+    Other layers say so by an attribute ``mixes_rows``.
+    """
     for name, module in getattr(critic, "named_modules", tuple)():
-        if isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats):
+        batchnorm = isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats)
+        if batchnorm or getattr(module, "mixes_rows", False):
+            remedy = "Use LayerNorm or GroupNorm." if batchnorm else "Take one of the two."
             raise InputError(
                 f"{penalty} needs a critic that scores each row on its own, but '{name}' is "
                 f"{type(module).__name__}, which mixes the rows of a batch (Gulrajani et al. 2017, "
-                f"section 4). Use LayerNorm or GroupNorm."
+                f"section 4). {remedy}"
             )
 
 

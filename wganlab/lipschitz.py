@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ._arrays import as_number
-from .constraints import refuse_batchnorm
+from .constraints import refuse_mixed_rows
 from .errors import InputError
 from .networks import GroupSort
 
@@ -42,7 +42,7 @@ def gradient_norms(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def scores_and_norms(caller: str, critic: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """f(x_i) and the norm of its gradient for each row; raises as ``gradient_norms`` does."""
     check_rows(caller, "x", x)
-    refuse_batchnorm(critic, caller)
+    refuse_mixed_rows(critic, caller)
     check_weights(caller, critic)
     x = x.detach().requires_grad_()
     f, (gradient,) = derivatives(caller, critic, x, torch.sum, [x])

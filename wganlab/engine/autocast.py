@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..training import Acceleration, Game
+from ..tricks import own
 
 
 class AutocastPlayer(nn.Module):
@@ -31,9 +32,9 @@ class AutocastPlayer(nn.Module):
 
 
 def exchanged(game: Game) -> list[str]:
-    """The gradients and steps that an acceleration has exchanged in a game."""
-    names = ("critic_gradient", "generator_gradient", "critic_step", "generator_step")
-    return [name for name in names if name in vars(game)]
+    """The gradients and steps of a game that an acceleration or a trick has exchanged."""
+    methods = (Game.critic_gradient, Game.generator_gradient, Game.critic_step, Game.generator_step)
+    return [method.__name__ for method in methods if not own(game, method)]
 
 
 def has_weights(layer: nn.Module) -> bool:

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from ..errors import InputError
 from ..training import Game
+from ..tricks import Trick
 
 WARMUP = 3  # ordinary steps before a graph is recorded: they make the optimizer's state and choose kernels
 
@@ -56,13 +57,17 @@ def graphed(game: Game, *, graph: type[CudaGraph] = CudaGraph) -> Game:
     steps and a new recording follow. A learning rate that changes becomes a number on the device, which the
     graph reads as float32; until then a graph and the plain step agree bit for bit. A step must not ask
     for a tensor's value (``item``, a branch on it), and ``mean`` must stay on the device (NCCL, not gloo).
-    Raises ``InputError`` where recording fails.
+    Raises ``InputError`` where recording fails, and for a ``tricks.Trick``, whose Python would run only while
+    recording; the tricks that are layers or draws are recorded as they are.
 
     >>> from wganlab import networks, recipes
     >>> game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipes.wgan)
     >>> graphed(game).generator_step(torch.zeros(4, 2)).shape  # on a CPU the plain step
     torch.Size([])
     """
+    if isinstance(game, Trick):
+        rule = "graphed records steps without the Python between them"
+        raise InputError(f"{rule}, and {type(game).__name__} needs it. Train without it, or with fast.")
     twin = copy.copy(game)
     twin.critic_step = GraphedStep(game.critic_step, game, game.critic_optimizer, graph)
     twin.generator_step = GraphedStep(game.generator_step, game, game.generator_optimizer, graph)

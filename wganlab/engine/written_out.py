@@ -27,6 +27,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ..constraints import R1, Constraint, GradientPenalty, SlopePenalty, WassersteinDivergence, per_row
 from ..training import Game, Gradient, check_scores, critic_gradient, parameters_of
+from ..tricks import Trick
 from .one_pass import one_pass
 from .products import matmul, with_onednn
 
@@ -44,7 +45,8 @@ def fast(game: Game) -> Game:
     ``nn.Sequential``, nested or not, of ``Linear``, ``Conv2d``, ``ReLU``, ``LeakyReLU``, ``Flatten``,
     ``Unflatten`` and ``Identity``, with any objective, and weight clipping, no constraint, or a penalty
     on segments or real points (``GradientPenalty``, one-sided or not, ``WassersteinDivergence``, ``R1``).
-    Every other gradient stays as it is, but for its matrix products (``products``). RMSprop takes one pass
+    Every other gradient stays as it is, but for its matrix products (``products``). Within a ``tricks.Trick``
+    it is the gradient of the game within that is written out. RMSprop takes one pass
     over the weights (``one_pass``). Gradients and steps are the plain ones up to rounding, so a run differs
     in its last bits.
 
@@ -59,6 +61,9 @@ def fast(game: Game) -> Game:
     twin.critic_optimizer = one_pass(game.critic_optimizer)
     twin.generator_optimizer = one_pass(game.generator_optimizer)
     twin.generator_gradient = with_onednn(game.generator_gradient)
+    if isinstance(game, Trick):  # its gradient is its own, and asks the game within for the rest
+        twin.inner = fast(game.inner)
+        return twin
     twin.critic_gradient = ManualGradient(game) if writes_out(game) else with_onednn(game.critic_gradient)
     return twin
 
@@ -73,6 +78,7 @@ def writes_out(game: Game) -> bool:
     >>> writes_out(Game(networks.mlp(2, 2), smooth, recipes.wgan_lp))
     False
     """
+    game = getattr(game, "innermost", game)
     constraint, layers = game.recipe.constraint, known_layers(game.critic)
     own = inherits(game, Game.critic_gradient) and inherits(game, Game.critic_step)
     known = inherits(constraint, Constraint.penalty)
