@@ -48,7 +48,7 @@ def bare_sinkhorn(cost):
 
 
 def bare_potential(cost):
-    """The dual value by POT's solver, at 5,000 points with more steps than it takes by itself, and a c-transform."""
+    """The dual value by POT's solver, with more steps than it takes by itself, and a c-transform."""
     _, log = ot.emd([], [], cost, numItermax=10_000_000, log=True)
     return log["u"].mean() + (cost - log["u"][:, None]).min(axis=0).mean()
 
