@@ -30,6 +30,9 @@ def test_modes_along_the_three_trainings():
         assert len(np.unique(run[f"{law}.w1"][:, :, -1])) == 15
         assert (run[f"{law}.w1"] > run[f"{law}.floor"]).all()
         assert most < counts[..., -1, :].max()
+    exchanged = run["exchanged.counts"]  # the ring, with the learning rates of GAN and WGAN-GP exchanged
+    assert exchanged.shape == run["ring.counts"].shape
+    assert ((exchanged[:, :, -1, 2] >= 20).sum(-1) >= 6).all()
     modes = (run["ring.counts"][:, :, -1, 2] >= 20).sum(-1)
     assert (modes[[0, 2]] == 8).all()
     assert ((modes[1] <= 1).sum(), (modes[1] == 8).sum()) == (2, 3)

@@ -111,11 +111,11 @@ function draw(root) {
   const right = panel(320, 338, "", circle.element,
     svg("g", { transform: `translate(${circle.X(0)} ${circle.Y(0)})` }, ...disc(radius)), far,
     clip("lens", svg("circle", { cx, cy, r: LENS })), clipped("lens", near),
-    svg("circle", { cx, cy, r: LENS, class: "hole" }), text(cx + LENS + 5, 46, `*λ*₁, × ${ZOOM}`, "muted"),
+    svg("circle", { cx, cy, r: LENS, class: "hole" }), text(cx + LENS + 5, 46, `*μ*₁, × ${ZOOM}`, "muted"),
     text(308, 20, "eigenvalues of one step", "title end"));
 
   const values = readouts({
-    first: ["*λ*₁", ""], second: ["*λ*₂", ""], modulus: ["greatest |*λ*|", ""], radius: ["last radius", ""],
+    first: ["*μ*₁", ""], second: ["*μ*₂", ""], modulus: ["greatest |*μ*|", ""], radius: ["last radius", ""],
   });
   values.element.style.gridTemplateColumns = "repeat(auto-fit, minmax(10rem, 1fr))";
   const note = html("p", { class: "note" });
