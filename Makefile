@@ -40,7 +40,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 test: site ## build the book, then test the package, its examples, every notebook, and the pages in a browser
 	@echo "== 1 of 2: the package, its docstrings, and every page in a browser, about 6 minutes on two cores"
 	$(PYTEST) --doctest-modules wganlab tests -m "not mutation and not slow"
-	@echo "== 2 of 2: every notebook, about 3 minutes"
+	@echo "== 2 of 2: every notebook, about 5 minutes"
 	@$(MAKE) --no-print-directory nbval
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
