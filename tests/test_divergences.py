@@ -272,7 +272,7 @@ def test_the_numbers_of_the_first_chapter():
 
 
 @given(BETWEEN, WIDTHS, BETWEEN, WIDTHS)
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_quadrature_meets_the_closed_form_and_the_laws(m_p, s_p, m_q, s_q):
     p, q = log_normal_density(m_p, s_p), log_normal_density(m_q, s_q)
     assert kl_density(p, q, LINE) == pytest.approx(kl_normal(m_p, s_p, m_q, s_q), rel=1e-9, abs=1e-9)

@@ -225,6 +225,7 @@ def finished(warm, tmp_path_factory):
 # Kills
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="needs another file system, /dev/shm")
 def test_kill_9_loses_no_checkpoint_and_no_bit(warm):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
@@ -495,7 +496,7 @@ def test_a_bare_environment_is_enough(tmp_path, bare):
     assert (run / "samples.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("stream", ["pipe", "closed"])
+@pytest.mark.parametrize("stream", ["pipe", pytest.param("closed", marks=pytest.mark.slow)])
 def test_nobody_reads_what_is_printed(tmp_path, stream):
     run, (read, write) = tmp_path / "run", os.pipe()
     os.close(read)
@@ -511,6 +512,7 @@ def test_nobody_reads_what_is_printed(tmp_path, stream):
 # Command lines
 
 
+@pytest.mark.slow
 def test_500_command_lines_end_as_documented(warm, tmp_path):
     verbs, place = faults.grammar(), faults.scene(tmp_path / "scene", warm)
     lines = [faults.line(number, verbs) for number in range(500)]

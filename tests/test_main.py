@@ -557,7 +557,13 @@ FOLDERS = {  # the pictures, the shape of a row, and what is said of it
 }
 
 
-@pytest.mark.parametrize(("pictures", "shape", "said"), FOLDERS.values(), ids=FOLDERS)
+@pytest.mark.parametrize(
+    ("pictures", "shape", "said"),
+    [
+        pytest.param(*one, id=name, marks=[pytest.mark.slow] * (name == "colour 28x28"))
+        for name, one in FOLDERS.items()
+    ],
+)
 def test_pictures_as_people_have_them(pictures, shape, said, tmp_path, capsys):
     place, folder = tmp_path / "pictures", tmp_path / "run"
     place.mkdir()
