@@ -3,7 +3,8 @@
 Needs a built book (`make book`; `_build/html`, or the folder in WGANLAB_SITE), Chromium (on the PATH, or the
 program in CHROMIUM) and the package `playwright`, which here only drives an installed browser. Where one of
 them is missing, the tests skip and say why. Each page is opened from a local server in light and made 390
-pixels wide; the slow tests open it anew in light, in dark and 390 pixels wide, from the server and as a file. Every fault that can be found on it is listed. The finders themselves are seen red on planted pages.
+pixels wide; the slow tests open it anew in light, in dark and 390 pixels wide, from the server and as a file.
+Every fault that can be found on it is listed. The finders themselves are seen red on planted pages.
 """
 
 import functools
