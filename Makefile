@@ -34,13 +34,14 @@ site: $(VENV)/installed
 book: site ## build the book from the committed notebooks and print where it is
 	@echo "$(CURDIR)/$(SITE)"
 
-# Two test files at a time on two cores, at most four: each process has its own copy of PyTorch. Files start in
-# the order of their names in part 1, since the one with the longest test (each page in a browser) has few tests.
+# Two notebooks at a time on two cores, at most four: each process has its own copy of PyTorch. Tests often wait
+# (for a browser, a signal, a disk), so that three files at a time keep two cores busy; they start in the order of
+# their names, since the one with the longest test (each page in a browser) has few tests.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test: site ## build the book, then test the package, its examples, every notebook, and the pages in a browser
 	@echo "== 1 of 2: the package, its docstrings, and every page in a browser, about 6 minutes on two cores"
-	$(PYTEST) --no-loadscope-reorder --doctest-modules wganlab tests -m "not mutation and not slow"
+	$(PYTEST) -n 3 --no-loadscope-reorder --doctest-modules wganlab tests -m "not mutation and not slow"
 	@echo "== 2 of 2: every notebook, about 5 minutes"
 	@$(MAKE) --no-print-directory nbval
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \

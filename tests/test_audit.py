@@ -108,6 +108,7 @@ def test_the_projects_own_penalty_passes(weight, one_sided):
     assert str(report) == f"ok: no known bug. The penalty is {weight:g} * mean({formula}"
 
 
+@pytest.mark.slow
 def test_no_false_alarm_with_thirty_seeds():
     """The tests of the law of eps raise a false alarm less than once in 10^9; all else is exact."""
     for seed in range(30):
@@ -184,7 +185,7 @@ def penalty(f, x, y):
 """
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [pytest.param(k, marks=[pytest.mark.slow] * (k >= 10)) for k in range(40)])
 def test_right_parts_make_right_penalties(seed):
     """Each of 22,680 penalties is right; here are 40, in which each part comes up."""
     turn = {name: (seed + k * (seed // 10)) % len(PARTS[name]) for k, name in enumerate(PARTS)}

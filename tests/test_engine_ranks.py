@@ -170,7 +170,7 @@ def one():
     return everything()
 
 
-@pytest.fixture(scope="module", params=[2, 3, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[2, *(pytest.param(k, marks=pytest.mark.slow) for k in (3, 4))])
 def many(request, tmp_path_factory):
     return Launch(everything, tmp_path_factory.mktemp("equal") / "ranks", request.param).values()
 

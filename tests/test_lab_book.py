@@ -132,7 +132,10 @@ def test_a_setup_of_the_page_is_loaded_and_its_address_can_be_sent(site):
 
 
 @in_browser
-@pytest.mark.parametrize("name", sorted(pictures()))
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (k > 0)) for k, name in enumerate(sorted(pictures()))],
+)
 def test_a_picture_in_a_chapter_becomes_the_lab(site, name):
     ((_, _, setup),) = pictures()[name]
     with site(f"book/{name}.html") as there:

@@ -560,7 +560,9 @@ FOLDERS = {  # the pictures, the shape of a row, and what is said of it
 @pytest.mark.parametrize(
     ("pictures", "shape", "said"),
     [
-        pytest.param(*one, id=name, marks=[pytest.mark.slow] * (name == "colour 28x28"))
+        pytest.param(
+            *one, id=name, marks=[pytest.mark.slow] * (name in ("colour 28x28", "palette with transparency"))
+        )
         for name, one in FOLDERS.items()
     ],
 )

@@ -40,7 +40,7 @@ def test_a_translation_in_the_plane():
 
 
 @given(seeds, st.sampled_from([1, 1.5, 2, 3]))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_pot_and_the_laws_of_slices(seed, p):
     rng = np.random.default_rng(seed)
     n, m, k, d = rng.integers(1, 9, 4)
