@@ -2,7 +2,7 @@
 
     python data/make_game.py [FOLDER]
 
-About three minutes on one CPU thread. Writes data/runs/game.npz and .json: at each look the exact W1, what is
+About eight minutes on one CPU thread. Writes data/runs/game.npz and .json: at each look the exact W1, what is
 held of modes and classes, and pictures of seed 0. Finished runs are kept in FOLDER, if one is given.
 """
 
@@ -59,9 +59,9 @@ def digit_players():
 
 DIGITS = (x, latent, 32)
 RUNS = {  # players, recipe, draw, look, at which turns, seeds
-    "ring": (ring_players, fast, (ring, sampling.normal(2), 128), look_at_ring, (0, 50, 400), 5),
-    "slow": (ring_players, recipes.gan, (ring, sampling.normal(2), 128), look_at_ring, (0, 50, 400), 5),
-    "digits": (digit_players, fast, DIGITS, look_at_digits, (0, 50, 400, 1500), 3),
+    "ring": (ring_players, fast, (ring, sampling.normal(2), 128), look_at_ring, (0, 50, 400), 15),
+    "slow": (ring_players, recipes.gan, (ring, sampling.normal(2), 128), look_at_ring, (0, 50, 400), 15),
+    "digits": (digit_players, fast, DIGITS, look_at_digits, (0, 50, 400, 1500), 6),
 }
 
 
@@ -101,7 +101,7 @@ for name, (*_, turns, seeds) in RUNS.items():
     arrays[f"{name}.shown"] = runs[0]["shown"]
 about = {
     "command": "python data/make_game.py",
-    "what": "GAN on the eight Gaussians (two learning rates, seeds 0 to 4) and on digits (seeds 0 to 2)",
+    "what": "GAN on the eight Gaussians (two learning rates, seeds 0 to 14) and on digits (seeds 0 to 5)",
     "seconds": round(seconds),
 }
 data.save_results(Path(__file__).parent / "runs", "game", arrays, about)

@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 STILLS = {
-    "a-gan-that-loses-modes": 2000,
+    "a-gan-on-the-ring": 2000,
     "clipping-too-tight": 500,
     "clipping-too-loose": 2000,
     "a-small-weight": 1800,

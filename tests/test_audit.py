@@ -247,6 +247,12 @@ MUTATIONS = {
     "tenths": ("x_hat = (", "eps = (10 * eps).floor() / 10; x_hat = (", {"batch-eps"}),
     "middle": ("eps * x + (1 - eps) * x_fake", "0.5 * x + 0.5 * x_fake", {"constant-eps"}),
     "seeded": ("eps = torch.rand(", "torch.manual_seed(0); eps = torch.rand(", {"constant-eps"}),
+    "state put back": ("eps = torch.rand(len(x)", "with torch.random.fork_rng(): eps = torch.rand(len(x)",
+        {"constant-eps"}),
+    "generator of the seed": ("eps = torch.rand(",
+        "own = torch.Generator().manual_seed(torch.initial_seed()); eps = "
+        "torch.rand(generator=own, size=(len(x), *[1] * (x.ndim - 1)), dtype=x.dtype); torch.rand(",
+        {"constant-eps"}),
     "stratified": ("x_hat = (", "eps = torch.linspace(0, 1, len(x)).view_as(eps); x_hat = (",
         {"constant-eps"}),
     "real": ("eps * x + (1 - eps) * x_fake", "1 * x", {"ends-only"}),

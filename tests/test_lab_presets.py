@@ -54,7 +54,7 @@ def test_eight_modes_with_a_penalty():
 
 @needs_node
 def test_a_gan_that_loses_modes():
-    for looks, sustained, _ in runs("a-gan-that-loses-modes", 2500):
+    for looks, sustained, _ in runs("a-gan-on-the-ring", 2500):
         assert sustained is None
         late = looks["covered"][looks["turn"] >= 1750]
         assert late.max() <= 7
@@ -117,7 +117,7 @@ def test_two_sides_against_one_at_ten():
 
 @needs_node
 def test_parallel_lines_no_push():
-    for looks, _, theta in runs("parallel-lines-no-push", 400):
+    for looks, _, theta in runs("parallel-lines-the-minimax-gan", 400):
         assert min(theta) > 0.95
         assert np.log(2) - 0.005 < looks["js"][-5:].mean() < np.log(2)
         assert 0.95 < looks["w1"][-1] < 1.03
@@ -125,7 +125,7 @@ def test_parallel_lines_no_push():
 
 @needs_node
 def test_parallel_lines_a_steady_push():
-    for looks, _, theta in runs("parallel-lines-a-steady-push", 700):
+    for looks, _, theta in runs("parallel-lines-the-penalty", 700):
         way = np.array(theta)
         straight = way[4:17]  # turns 100 to 400
         assert np.abs(np.diff(straight) + 25 * 0.002).max() < 0.01  # Adam's step is its rate
@@ -152,7 +152,7 @@ def test_the_band_sinks_with_the_batch():
 @needs_node
 def test_the_non_saturating_loss_pushes():
     changes = {"recipe": "gan", "nCritic": 5, "criticRate": 0.002, "generatorRate": 0.002}
-    for looks, _, theta in runs("parallel-lines-no-push", 600, **changes):
+    for looks, _, theta in runs("parallel-lines-the-minimax-gan", 600, **changes):
         assert np.abs(theta[16:]).max() < 0.15  # from turn 400 on
         apart = np.array(theta) > 0.2
         assert (looks["js"][apart][3:] > np.log(2) - 0.05).all()  # the bound has said "far" all the way

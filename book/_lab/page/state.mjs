@@ -61,67 +61,71 @@ const even = { width: 16, weight: 10, nCritic: 5, criticRate: 0.002, generatorRa
 const careful = { width: 16, nCritic: 5, criticRate: 0.002, generatorRate: 0.001 };
 const apart = { data: "lines", criticRate: 0.005, generatorRate: 0.002 };
 
-// Each leads to what its text says: tests/test_lab_presets.py holds them to it, on five seeds.
+// What to look at; book/lab.md says what comes of it, and tests/test_lab_presets.py asks it of five seeds.
 export const PRESETS = {
   "eight-modes-with-a-penalty": {
     name: "Eight modes with a penalty",
     settings: { recipe: "wgan_gp" },
-    see: "All eight modes, and soon held for ten looks. The estimate falls with the exact distance, but below it.",
+    see: "How many of the eight modes will be found, and are they held for ten looks? Where does the estimate "
+      + "lie beside the exact distance?",
   },
-  "a-gan-that-loses-modes": {
-    name: "A GAN that loses modes",
+  "a-gan-on-the-ring": {
+    name: "A GAN on the ring",
     settings: { recipe: "gan", nCritic: 5, ...slow },
-    see: "The samples lie unevenly: some modes get less than a quarter of their share, and no count of eight lasts. "
-      + "The discriminator grows ever steeper.",
+    see: "The samples find the ring. But do all modes get a quarter of their share, and does a count of eight "
+      + "last? Watch the steepest slope, too.",
   },
   "the-same-rates-with-a-penalty": {
     name: "The same rates with a penalty",
     settings: { recipe: "wgan_gp", nCritic: 5, ...slow },
-    see: "The GAN’s settings with another objective and the penalty: all eight modes are found and held.",
+    see: "The GAN’s settings with another objective and the penalty. What changes in the count of modes?",
   },
   "clipping-too-tight": {
     name: "Clipping too tight",
     settings: { recipe: "wgan", c: 0.01, nCritic: 5, ...slow },
-    see: "The estimate is below 0.0001 while the exact distance is above 0.4. No arrow can be seen, "
-      + "but RMSProp rescales the push: the samples move all the same.",
+    see: "How large will the estimate be beside the exact distance? The arrows show the push: do the samples "
+      + "move?",
   },
   "clipping-too-loose": {
     name: "Clipping too loose",
     settings: { recipe: "wgan", c: 3, nCritic: 5, ...slow },
-    see: "The samples find most modes, but the critic grows ever steeper. Its estimate leaves the panel: "
-      + "more than 20 times the exact distance.",
+    see: "The weights need long to reach their limits. What does the estimate do meanwhile, and do the samples "
+      + "mind?",
   },
   "a-small-weight": {
     name: "A small weight",
     settings: { recipe: "wgan_gp", weight: 0.1, ...careful },
-    see: "It trains well and measures badly: slopes near 2, and an estimate above the exact distance.",
+    see: "Slopes above 1 cost little here. Which slope will the critic have, and does its estimate lie above "
+      + "or below the exact distance?",
   },
   "the-weight-one": {
     name: "The weight one",
     settings: { recipe: "wgan_gp", weight: 1, ...careful },
-    see: "The same game with λ = 1: slopes near 1, samples as good, and an estimate below the exact distance "
-      + "of the batches.",
+    see: "The same game with λ = 1. The same two questions: the slope, and the side on which the estimate "
+      + "lies.",
   },
   "two-sided-at-ten": {
     name: "Two-sided at ten",
     settings: { recipe: "wgan_gp", ...even },
-    see: "The mean slope is 1 at once, but often in a wrong direction: the samples are thrown about, "
-      + "and the estimate is at times negative.",
+    see: "The mean slope is soon what the penalty asks for. Watch the sign of the estimate, and where the "
+      + "samples go.",
   },
   "one-sided-at-ten": {
     name: "One-sided at ten",
     settings: { recipe: "wgan_lp", ...even },
-    see: "The same numbers, but slopes below 1 are free: the critic can turn round, and the distance falls at once.",
+    see: "The same numbers and the same first weights, but slopes below 1 are free. What becomes of the "
+      + "estimate?",
   },
-  "parallel-lines-no-push": {
-    name: "Parallel lines: no push",
+  "parallel-lines-the-minimax-gan": {
+    name: "Parallel lines: the minimax GAN",
     settings: { recipe: "minimax", nCritic: 10, ...apart },
-    see: "The discriminator is sure at once: the bound on JS reaches ln 2, no arrow can be seen, and θ stays near 1.",
+    see: "The discriminator learns ten times as often as the generator. How far will θ have come after 400 "
+      + "turns?",
   },
-  "parallel-lines-a-steady-push": {
-    name: "Parallel lines: a steady push",
+  "parallel-lines-the-penalty": {
+    name: "Parallel lines: the penalty",
     settings: { recipe: "wgan_gp", nCritic: 5, ...apart },
-    see: "The arrows do not fade: the slope stays above 1, and θ walks straight to 0, at the rate of its optimiser.",
+    see: "The same lines, with the penalty. Does the push fade on the way? Guess how many turns θ needs.",
   },
 };
 

@@ -78,19 +78,22 @@ class Layout:
 
 
 class Call:
-    """One call after that seed, watched.
+    """One call after that seed, or without one, watched.
 
     It has the probe, which holds the points, the ``value`` or the ``failure`` for which there is none, the
     ``error`` that was raised, "" if none was, and the side ``effects`` by name.
     """
 
-    def __init__(self, function: Penalty, layout: Layout, probe: ProbeSpec, batch: Batch, number: int = 0):
+    def __init__(
+        self, function: Penalty, layout: Layout, probe: ProbeSpec, batch: Batch, number: int | None = 0
+    ):
         self.layout, self.batch, (self.label, slope, bend) = layout, batch, probe
         self.probe = Probe(layout.row, slope, bend, layout.scores)
         self.value, self.effects, self.error = None, {}, ""
         parts = {"x": batch[0], "x_fake": batch[1], **self.probe.state_dict(keep_vars=True)}
         before = [(name, part, part.detach().clone(), part.requires_grad) for name, part in parts.items()]
-        seed(number)
+        if number is not None:
+            seed(number)
         try:
             with torch.enable_grad():
                 answer = function(self.probe, *batch)
@@ -133,7 +136,7 @@ class Observed:
 
     ``usual`` has the layout's batch size and ``other`` another one, for the numbers; ``answered`` are those
     of them whose numbers a formula must give. ``dead`` is a critic of slope 0. ``segments`` are calls with a
-    seed each, for the law of eps.
+    seed each, for the law of eps, and ``again`` is one more without a seed.
     """
 
     def __init__(self, function: Penalty, layout: Layout):
@@ -146,6 +149,7 @@ class Observed:
         many, total = 256 if free else m, 2048 if math.prod(layout.row) <= 256 else 512
         seeds = range(max(2, total // many))
         self.segments = [Call(function, layout, BENT, layout.segments(many), number) for number in seeds]
+        self.again = Call(function, layout, BENT, layout.segments(many), None)
 
 
 def eps_of(points: Tensor, x: Tensor, x_fake: Tensor) -> Tensor:

@@ -89,7 +89,11 @@ def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tupl
             if each.failure:
                 return
         block = explanation.block if explanation else -1
-        yield from diagnose_points([each.blocks[block] for each in observed.segments]).items()
+        points = [each.blocks[block] for each in observed.segments]
+        yield from diagnose_points(points).items()
+        repeated = not observed.again.failure and torch.equal(points[-1], observed.again.blocks[block])
+        if repeated and not torch.equal(points[-1], points[0]):
+            yield "constant-eps", "a second call, without a new seed, has the eps of the first"
 
 
 def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
