@@ -1,10 +1,10 @@
-"""Measures for chapter 10 what one seed cannot show: ceilings, seeds, and the blocks of deep clipped critics.
+"""Measures for chapter 10 what one seed cannot show: ceilings, more seeds, blocks of deep clipped critics.
 
     python data/make_clipping_seeds.py
 
-About a quarter of an hour on one CPU thread. Writes data/runs/clipping_seeds.npz and .json:
+About eight minutes on one quiet CPU thread. Writes data/runs/clipping_seeds.npz and .json:
 ``ceiling``: the agreement and the modes of exact critics of other samples, on three toy laws;
-``ring``: critics of eight Gaussians, three seeds each;
+``ring``: critics of eight Gaussians, three seeds each, ``positive`` from a hill's signs;
 ``deep``: critics of 12 hidden layers on the swiss roll, three seeds each: slopes, signs, blocks;
 ``trap``: two more seeds of the games with a critic of 12 hidden layers.
 """
@@ -15,8 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from make_clipping import LAWS, at_bound, batch, deep, judge, play, slope_of, test_batch, weights_of
-from make_clipping import train_critic
+from make_clipping import (
+    LAWS,
+    at_bound,
+    batch,
+    deep,
+    judge,
+    play,
+    slope_of,
+    test_batch,
+    train_critic,
+    weights_of,
+)
 from torch import nn
 from torch.optim import Adam, RMSprop
 

@@ -15,9 +15,10 @@ def seeds():
 
 @pytest.mark.parametrize(("law", "modes"), [("ring", 8), ("grid", 25), ("roll", -1)])
 def test_exact_critics_of_other_samples_are_a_ceiling_below_one(seeds, law, modes):
-    gap, mean, largest, cosine, seen = seeds[f"ceiling_{law}"].T
+    mean, largest, cosine, seen = seeds[f"ceiling_{law}"].T[1:]
     assert len(cosine) == len(np.unique(cosine)) == 5
-    assert ((0.8 < cosine) & (cosine < 0.97)).all()
+    assert cosine.min() > 0.8
+    assert cosine.max() < 0.97
     assert np.abs([mean, largest]).max() == pytest.approx(1, abs=1e-9)
     assert (seen <= modes).all()
 
