@@ -24,8 +24,8 @@ def test_the_critic_that_learns_by_heart_is_far_from_where_it_goes():
     assert (np.abs(objective - fresh) < 0.5).all()  # from above and from below, on average over fakes
     assert (error < 0.1).all()
     assert (estimate > 2.5 * run["w1"]).all()
-    assert (run["gap"][:, -1, 0] < run["w1"]).all()
-    assert len(np.unique(run["gap"][:, -1])) == 6
+    reported = data.results("penalty").arrays["digit_gap"][0, 1, :, -1, 0]
+    assert (reported < 0.4 * run["w1"]).all()
 
 
 def test_a_larger_network_comes_nearer_with_the_two_sided_penalty_and_none_reaches_the_cost():
