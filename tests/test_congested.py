@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import quad
 from scipy.special import logsumexp, ndtr
 
 from wganlab import transport
@@ -274,6 +275,34 @@ def test_mirrored_and_turned_problems_have_mirrored_answers():
         found = congested_flow(change(p), change(q), change(density), step=1.0, weight=1.0)
         assert found.cost == pytest.approx(cost, rel=1e-7)
     assert congested_flow(q, p, density, step=1.0, weight=1.0).cost == pytest.approx(cost, rel=1e-7)
+
+
+@pytest.mark.parametrize(("weight", "ratio"), [(10.0, (2.3, 3.1)), (1000.0, (1.8, 2.4))])
+def test_a_curved_flow_is_met_from_below_and_slower_than_by_the_square(weight, ratio):
+    """Real N(0, I), fake N(0, I/4): radial, W1 = sqrt(pi/2)/2, and the cost is an integral on the line."""
+    crosses = lambda r: math.exp(-(r**2) / 2) - math.exp(-2 * r**2)  # noqa: E731
+    centre = [[0.0, 0.0]]
+
+    def surcharge(r):
+        rho = interpolate_density([[r, 0.0]], centre, 1.0, centre, 0.5)[0]
+        return crosses(r) ** 2 / (2 * math.pi * r * rho)
+
+    w1 = quad(crosses, 0, 10)[0]
+    assert w1 == pytest.approx(math.sqrt(math.pi / 2) / 2, rel=1e-9)
+    cost = w1 + quad(surcharge, 0, 8)[0] / (4 * weight)
+    found = []
+    for step in (1 / 2, 1 / 4, 1 / 8):
+        edges = step * np.arange(-round(5 / step), round(5 / step) + 1)
+        p, q = (np.outer(mass, mass) for mass in (np.diff(ndtr(edges)), np.diff(ndtr(2 * edges))))
+        middle = (edges[1:] + edges[:-1]) / 2
+        places = np.stack(np.meshgrid(middle, middle, indexing="ij"), axis=-1).reshape(-1, 2)
+        rho = interpolate_density(places, centre, 1.0, centre, 0.5).reshape(p.shape)
+        found.append(congested_flow(p / p.sum(), q / q.sum(), rho, step=step, weight=weight))
+    errors = np.array([cost - flow.cost for flow in found])
+    assert (errors > 0).all()
+    assert (ratio[0] < errors[:-1] / errors[1:]).all()
+    assert (errors[:-1] / errors[1:] < ratio[1]).all()
+    assert all(flow.length < w1 for flow in found)
 
 
 def test_equal_masses_cost_nothing():

@@ -17,7 +17,15 @@ Arrays may be numpy, torch or lists; arrays in a result are of the kind that cam
 computation is in float64 on the CPU and never changes an input.
 """
 
-from .congested import CongestedFlow, PenalisedCritic, congested_flow, interpolate_density, penalised_line
+from .congested import (
+    CongestedFlow,
+    PenalisedCritic,
+    PenalisedSample,
+    congested_flow,
+    interpolate_density,
+    penalised_line,
+    penalised_sample,
+)
 from .entropic import entropic_potentials, sinkhorn, sinkhorn_divergence
 from .exact import Transport, emd, emd_from_cost, emd_lp, ground_cost
 from .potentials import Potential, c_transform, kantorovich_potential
@@ -28,4 +36,5 @@ __all__ = ["Transport", "cumulative_flow", "emd", "emd_from_cost", "emd_lp", "gr
 __all__ += ["Potential", "c_transform", "kantorovich_potential"]
 __all__ += ["entropic_potentials", "gaussian_w2", "sinkhorn", "sinkhorn_divergence", "sliced_wasserstein"]
 __all__ += ["bridge_constant", "sample_w1"]
-__all__ += ["CongestedFlow", "PenalisedCritic", "congested_flow", "interpolate_density", "penalised_line"]
+__all__ += ["CongestedFlow", "PenalisedCritic", "PenalisedSample"]
+__all__ += ["congested_flow", "interpolate_density", "penalised_line", "penalised_sample"]
