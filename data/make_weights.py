@@ -3,7 +3,7 @@
     python data/make_weights.py
 
 Forty minutes on one CPU thread. Writes data/runs/weights.npz and .json. Players, draws, judges and looks are
-those of `ring_game` in make_penalty.py, which plays the weights 10, 1 and 0.1 with n_critic 5. Three seeds each.
+those of `ring_game` in make_penalty.py, which plays the weights 10, 1 and 0.1 with n_critic 5. Three seeds.
 
     five_weights     (1,) 100, with n_critic 5
     twenty_weights   (4,) 100, 10, 1 and 0.1, with n_critic 20
