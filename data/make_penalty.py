@@ -69,12 +69,12 @@ def tower(activation: type[nn.Module], *sizes: int) -> nn.Sequential:
 # ---- games on the ring
 
 
-def ring_game(weight: float, seed: int, *, one_sided: bool) -> dict[str, np.ndarray]:
+def ring_game(weight: float, seed: int, *, one_sided: bool, n_critic: int = 5) -> dict[str, np.ndarray]:
     rng = torch.Generator().manual_seed(99)
     real, other, z = ring(1000, rng), ring(1000, rng), sampling.normal(2)(1000, rng)
     torch.manual_seed(seed)
     toy = recipes.wgan_gp_toy
-    recipe = Recipe(toy.objective, GradientPenalty(weight, one_sided), toy.optimizer, n_critic=toy.n_critic)
+    recipe = Recipe(toy.objective, GradientPenalty(weight, one_sided), toy.optimizer, n_critic=n_critic)
     game = Game(networks.mlp(2, 2), networks.mlp(2, 1), recipe)
     average = Average(game.generator, decay=0.99)
     draw = Draw(ring, sampling.normal(2), 128, seed=seed)
