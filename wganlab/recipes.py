@@ -85,9 +85,9 @@ wgan_gp_digits = replace(
 
 # Ours, for the toy laws in the plane in half a minute, with m = 128: the weight of the authors'
 # toy script (0.1) and ten times the paper's learning rate. A small weight trains well and
-# measures badly: the critic's estimate is then two to three times W1. At this rate weights of 10
-# and more fail with the two-sided penalty, unless the critic gets more updates (n_critic = 20); with
-# the one-sided penalty they train as well and measure better (chapter 11, three seeds).
+# measures badly: the critic's estimate is then 2.0 to 2.6 times W1. At this rate the two-sided
+# penalty fails with weights of 10 and 100; n_critic = 20 mends the first and not the second. With the
+# one-sided penalty both train as well and measure better (chapter 11, three seeds).
 wgan_gp_toy = replace(
     wgan_gp, constraint=GradientPenalty(0.1), optimizer=partial(adam, lr=1e-3, betas=(0.0, 0.9))
 )
