@@ -4,8 +4,8 @@
 
 FOLDER is a copy of github.com/justkolesov/Wasserstein1Benchmark, which holds the funnels of the pairs. Writes
 data/runs/race.npz and .json: for dimensions 2 and 8, 4, 16 and 64 funnels, each kind and seed the cosine and
-squared error of the critic's gradient at the fakes, its estimate, and bounds of its Lipschitz constant; NaN
-where a kind did not run. About half an hour on one CPU thread; an interrupted run goes on where it was.
+squared error of the critic's gradient at the fakes, its estimate, and bounds of its Lipschitz constant; some
+more kinds with four funnels. About half an hour on one CPU thread; an interrupted run goes on where it was.
 """
 
 import copy
@@ -147,16 +147,23 @@ def main(folder: Path, log: Path) -> None:
             done[dim, number, kind, seed] = row
             with log.open("a") as file:
                 print(json.dumps([[dim, number, kind, seed], *row]), file=file)
-    arrays = {name: np.full((len(DIMS), len(FUNNELS), len(KINDS), len(SEEDS)), np.nan) for name in NAMES}
-    for (dim, number, kind, seed), (found, _) in done.items():
-        at = DIMS.index(dim), FUNNELS.index(number), list(KINDS).index(kind), SEEDS.index(seed)
-        for name in NAMES:
-            arrays[name][at] = found[name]
+
+    def table(name, kinds, funnels, dims):
+        """(dims, funnels, kinds, seeds) of one measure."""
+        keys = itertools.product(dims, funnels, kinds, SEEDS)
+        values = np.array([done[key][0][name] for key in keys], dtype=np.float32)
+        return values.reshape(len(dims), len(funnels), len(kinds), len(SEEDS))
+
+    arrays = {name: table(name, RACE, FUNNELS, DIMS) for name in NAMES}
+    for kinds, dims in ((SCOPE, DIMS), (PLANE, (2,))):
+        for kind, name in itertools.product(kinds, NAMES):
+            arrays[f"{kind}.{name}"] = table(name, [kind], FUNNELS[:1], dims)[:, 0, 0]
     pairs = [[Published(dim, number, folder=folder) for number in FUNNELS] for dim in DIMS]
     about = {
         "command": "python data/make_race.py FOLDER",
-        "what": "critics on the published funnel pairs, 64-64-64 units; axes: dim, funnels, kind, seed",
-        "kinds": list(KINDS),
+        "what": "critics on the published funnel pairs, 64-64-64 units; axes: dim, funnels, kind, seed; of "
+        "KIND.measure, with four funnels: dim, seed",
+        "kinds": list(RACE),
         "dims": DIMS,
         "funnels": FUNNELS,
         "seeds": SEEDS,
@@ -167,7 +174,6 @@ def main(folder: Path, log: Path) -> None:
         "w1": np.array([[pair.w1 for pair in row] for row in pairs]),
         "w1_error": np.array([[pair.w1_error for pair in row] for row in pairs]),
     }
-    arrays = {name: values.astype(np.float32) for name, values in arrays.items()}
     data.save_results(Path(__file__).parent / "runs", "race", arrays | truth, about)
 
 
