@@ -7,7 +7,7 @@ maximise
 
 and the maximum is the least :math:`\int |w| + |w|^2 / (4\lambda\hat\rho)` over flows w that carry
 :math:`P_g` to :math:`P_r`: carrying costs the more, the busier the place and the smaller its density of
-interpolates. For a sample (``penalised_sample``) no density is needed: the roads are the segments.
+interpolates. For fixed points (``penalised_sample``) no density is needed: the roads are the segments.
 """
 
 import math
@@ -376,7 +376,9 @@ def penalised_sample(
 
     over plans with row sums 1/n and column sums 1/m and entries of either sign, :math:`D_{ij} = |x_i -
     \tilde x_j|`. No critic of the n real points x (n, d) and the m fakes (m, d) has a larger objective, with
-    either penalty; for points in general position in d >= 3 it is the supremum over all smooth critics.
+    either penalty. For these points, if they stay fixed and are in general position (their segments meet at
+    ends only), it is the supremum over all smooth critics. For fakes drawn afresh at each step the program
+    over their distribution is an upper bound of the objective only, and none of the estimate.
     Solved by Newton's method, until objective and cost agree to ``tolerance`` (relative). Raises
     ``InputError`` for a weight that is not positive or a point that is real and fake, ``SolverError`` if 300
     steps do not suffice, as for weights of more than 10^5 distances. Cost: a second for 500 by 500.
