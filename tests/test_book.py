@@ -235,7 +235,7 @@ WORDS, CELLS = (
     28,
 )  # a lecture of 90 minutes: 3,000 words and 25 cells, and what a count by machine is off
 # Two to three lectures long: they are to be told anew.
-LONG = {"09_wgan", "10_clipping", "11_gradient_penalty", "12_congestion", "13_lipschitz_critics"}
+LONG = {"10_clipping", "11_gradient_penalty", "12_congestion", "13_lipschitz_critics"}
 NO_WORDS = r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|:::+\{[^}]*\}|\{[^}]*\}"
 
 
