@@ -2,7 +2,7 @@
 
     python data/make_momentum.py
 
-About two minutes on one CPU thread. Writes data/runs/momentum.npz and .json: for each optimizer and seed, after
+About two minutes on one thread. Writes data/runs/momentum.npz and .json: for each optimizer and seed, after
 every update of the critic and before the clip, the cosine between the step and minus the gradient, and by how
 much the loss of the same batch rose; and the exact W1 at the end.
 """

@@ -234,8 +234,6 @@ WORDS, CELLS = (
     3300,
     28,
 )  # a lecture of 90 minutes: 3,000 words and 25 cells, and what a count by machine is off
-# Two to three lectures long: they are to be told anew.
-LONG = {"09_wgan"}
 NO_WORDS = r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|:::+\{[^}]*\}|\{[^}]*\}"
 
 
@@ -255,11 +253,7 @@ def one_lecture(nb):
             )
         else:
             cells += not any(tag.startswith("hide") for tag in cell.metadata.get("tags", []))
-    if (
-        re.match(r"\d\d_", nb.path.stem)
-        and not nb.path.stem.endswith("_further")
-        and nb.path.stem not in LONG
-    ):
+    if re.match(r"\d\d_", nb.path.stem) and not nb.path.stem.endswith("_further"):
         if words > WORDS:
             yield f"{words} words, at most {WORDS}"
         if cells > CELLS:
