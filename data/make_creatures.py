@@ -1,11 +1,12 @@
 """Draws the creatures of chapter 14: 600 small colour pictures of animals with parts that can be counted.
 
     python data/make_creatures.py            writes data/runs/creatures.npz and .json
-    python data/make_creatures.py FOLDER     writes the 600 pictures as PNG files, for `wganlab train --data images`
+    python data/make_creatures.py FOLDER     writes the 600 pictures as PNG files, for a folder of pictures:
+                                             wganlab train RUN --data images --from FOLDER
 
-A creature has five parts: one of 3 bodies, 4 colours, 1 to 3 eyes, 2 or 4 legs, and ears or none, hence 144 kinds.
-24 kinds are never drawn, so that a picture of one was invented; each of the other 120 is drawn five times, one pixel
-this way or that, a little lighter or darker.
+A creature has five parts: one of 3 bodies, 4 colours, 1 to 3 eyes, 2 or 4 legs, and ears or none, hence 144
+kinds. 24 kinds are never drawn, so that a picture of one was invented; each of the other 120 is drawn five
+times, one pixel this way or that, a little lighter or darker.
 
     pictures    (600, 32, 32, 3) uint8
     parts       (600, 5) which body, colour, eyes, legs, ears
@@ -79,7 +80,8 @@ def main():
         folder.mkdir(parents=True)
         for k, picture in enumerate(pictures):
             Image.fromarray(picture).save(folder / f"{k:03}.png")
-        return print(f"{len(pictures)} pictures in {folder}")
+        print(f"{len(pictures)} pictures in {folder}")
+        return
     arrays = {
         "pictures": pictures,
         "parts": parts.astype(np.uint8),
