@@ -13,7 +13,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"engine"},
-    {"checkpoints", "mistakes", "tricks"},
+    {"alae", "checkpoints", "mistakes", "tricks"},
     {"__init__"},
     {"training"},
     {"recipes", "metrics", "lipschitz"},

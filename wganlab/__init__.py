@@ -5,7 +5,8 @@
 2. The game: ``sampling`` (distributions, and ``Draw``: all the randomness of a run), ``networks`` (players),
    ``objectives`` (what each minimises), ``constraints`` (what keeps a critic 1-Lipschitz), ``recipes`` (the
    papers' numbers; begin here), ``training`` (``Game``, ``train``, ``fit``: Algorithm 1), ``tricks`` (what
-   helps a GAN to train: layers and functions Game -> Game), ``games`` (two numbers that play).
+   helps a GAN to train: layers and functions Game -> Game), ``alae`` (a GAN cut in two places, so that it
+   encodes), ``games`` (two numbers that play).
 3. Measuring: ``metrics`` (exact W1, Fréchet distance, modes), ``lipschitz`` (how steep a critic is),
    ``benchmark_pair`` (two distributions whose W1 is known).
 4. Looking: ``plots`` (figures), ``interactive`` (figures that a reader moves).

@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ._files import errors_as, space_message, write_atomically
 from .errors import CheckpointError, DivergenceError, InputError
@@ -184,7 +185,7 @@ def load(path: str | Path, game: Game, *, average: Average | None = None, state:
 
 def fill_optimizers(game: Game, step: Any) -> None:
     """Give the optimizers states of the right shapes: none at step 0, else those after a gradient of 0."""
-    for optimizer in (game.generator_optimizer, game.critic_optimizer):
+    for optimizer in (part for part in vars(game).values() if isinstance(part, Optimizer)):
         optimizer.state.clear()
         for weight in parameters_of(optimizer):
             weight.grad = torch.zeros_like(weight)
