@@ -2,9 +2,10 @@
 
     python data/make_ablation.py [FOLDER]
 
-About fifteen minutes on one CPU thread. Writes data/runs/ablation.npz and .json: for the 8 and the 25
+About seventeen minutes on one CPU thread. Writes data/runs/ablation.npz and .json: for the 8 and the 25
 Gaussians and the digits, each setting and five seeds, how good the generator is after as many updates, and
-after as many seconds. Finished runs are kept in FOLDER, if one is given.
+after as many seconds; four settings on the ring with five more seeds. Finished runs are kept in FOLDER, if
+one is given.
 """
 
 import sys
@@ -52,6 +53,7 @@ SETTINGS = {
     "all": ("match", "minibatch", "history", "labels", "virtual", "noise"),
     "WGAN-GP": ("gp",),
 }
+MORE = ("GAN", "batch norm", "feature matching", "virtual norm")  # on the ring, with seeds 5 to 9, too
 torch.set_num_threads(1)
 pictures = data.digits().x
 held_out = torch.arange(5000) % 500 >= 400  # the classifier behind digit_score has not seen them
@@ -157,6 +159,16 @@ def kept(path, make):
 
 folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
 begin = time.process_time()
+
+
+def run(name, setting, seed, early):
+    """What ``play`` gives, from FOLDER if it is there."""
+    part = folder and folder / f"{name}_{list(SETTINGS).index(setting)}_{seed}.npz"
+    result = kept(part, partial(play, name, setting, seed, early))
+    print(name, seed, setting, early, result["measures"].round(2).tolist(), flush=True)
+    return result
+
+
 costs = kept(folder and folder / "costs.npz", lambda: {"costs": seconds_per_update()})["costs"]
 updates = np.array(list(UPDATES.values()))
 # The budget of seconds is what the plain GAN needs for its updates: how many it buys in each setting.
@@ -166,10 +178,12 @@ points = {}
 for s, seed in enumerate(SEEDS):
     for d, name in enumerate(UPDATES):
         for k, setting in enumerate(SETTINGS):
-            part = folder and folder / f"{name}_{k}_{seed}.npz"
-            result = kept(part, partial(play, name, setting, seed, early[d, k]))
+            result = run(name, setting, seed, early[d, k])
             measures[d, k, s], points[name, k, s] = result["measures"], result["points"]
-            print(name, seed, setting, early[d, k], result["measures"].round(2).tolist(), flush=True)
+bought = dict(zip(SETTINGS, early[0], strict=True))  # on the ring
+more = [
+    [run("ring", setting, seed, bought[setting])["measures"] for seed in range(5, 10)] for setting in MORE
+]
 
 arrays = {
     "data": np.array(list(UPDATES)),
@@ -178,6 +192,7 @@ arrays = {
     "seconds": costs,
     "early": early,
     "measures": measures,
+    "more": np.array(more),  # (setting of MORE, seed, (seconds, updates), measure)
     "measured": np.array(["w1", "modes_tenth", "modes_half", "share", "score"]),
     "w1_floor": np.array([transport.emd(*(x.flatten(1) for x in TEST[name])).distance for name in UPDATES]),
     "score_floor": np.array(metrics.digit_score(shuffled[:500], shuffled[500:])),

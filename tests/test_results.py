@@ -179,6 +179,12 @@ def test_every_setting_was_played_with_five_seeds(ablation):
     assert ablation["points"].shape == (settings, 200, 2)
     assert (ablation["seconds"] > 0).all()
     assert len(np.unique(ablation["measures"][0, :, :, 1, 0])) == 65  # no run twice
+    assert ablation["more"].shape == (
+        4,
+        5,
+        2,
+        5,
+    )  # four settings on the ring
 
 
 def test_equal_seconds_buy_fewer_updates_of_what_costs_more(ablation):
