@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from wganlab import checkpoints, networks, recipes, sampling
+from wganlab import alae, checkpoints, networks, recipes, sampling
 from wganlab.alae import ALAE, ALAEStep, train_alae
 from wganlab.constraints import R1
 from wganlab.errors import DivergenceError, InputError
@@ -48,7 +48,7 @@ def test_losses_at_zero_logits_are_2_ln_2_and_ln_2():
 
 def test_loss_at_given_scores():
     """D = 1 at the fake, 2 at the real: softplus(1) + softplus(-2)."""
-    objective = recipes.alae.objective
+    objective = alae.recipe.objective
     ones = torch.ones(4, dtype=torch.float64)
     assert objective.critic(2 * ones, ones).item() == pytest.approx(1.4401896985611953, rel=1e-15)
 
@@ -149,7 +149,7 @@ def test_reciprocity_falls_and_pictures_come_back():
     """Points on a line in the plane: the third step makes E undo G, and no step compares pictures."""
     torch.manual_seed(0)
     make = partial(networks.mlp, hidden=(32, 32), slope=0.2)
-    faster = replace(recipes.alae, optimizer=partial(recipes.adam, lr=2e-3, betas=(0.0, 0.99)))
+    faster = replace(alae.recipe, optimizer=partial(recipes.adam, lr=2e-3, betas=(0.0, 0.99)))
     game = ALAE(make(2, 2), make(2, 2), make(2, 2), make(2, 1), faster)
     draw = sampling.Draw(sampling.ring(), sampling.normal(2), 128)
     x = draw(10**6)[0]
@@ -182,4 +182,4 @@ def test_a_loss_that_is_not_finite_names_its_step():
 
 def test_a_step_has_the_names_of_a_step():
     assert ALAEStep._fields[:4] == ("index", "critic_loss", "penalty", "generator_loss")
-    assert isinstance(recipes.alae.constraint, R1)
+    assert isinstance(alae.recipe.constraint, R1)

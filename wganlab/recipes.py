@@ -11,11 +11,11 @@ from functools import partial
 from torch import Tensor
 from torch.optim import Adam, Optimizer, RMSprop
 
-from .constraints import R1, Constraint, GradientPenalty, WeightClipping
+from .constraints import Constraint, GradientPenalty, WeightClipping
 from .errors import InputError
 from .objectives import Objective, hinge, non_saturating, wasserstein
 
-__all__ = ["Recipe", "adam", "alae", "dcgan", "gan", "sn_gan", "wgan"]
+__all__ = ["Recipe", "adam", "dcgan", "gan", "sn_gan", "wgan"]
 __all__ += ["wgan_gp", "wgan_gp_digits", "wgan_gp_resnet", "wgan_gp_toy", "wgan_lp"]
 
 MakeOptimizer = Callable[[Iterable[Tensor]], Optimizer]
@@ -100,8 +100,3 @@ wgan_lp = replace(wgan_gp, constraint=GradientPenalty(10.0, one_sided=True))
 # = 64 (the generator's batch is twice that), as the authors' configuration for CIFAR-10 has it. The
 # constraint is in the critic's layers: build it with networks.spectral.
 sn_gan = Recipe(hinge, Constraint(), partial(adam, lr=2e-4, betas=(0.0, 0.9)), n_critic=5)
-
-# Pidhorskyi et al. 2020, the MLP for MNIST, as the authors' configs/mnist_fc.yaml has it: gamma = 10, alpha =
-# 2e-3, beta = (0, 0.99), m = 128, codes of 50. There each layer's rate is scaled by its width (LREQAdam);
-# plain Adam has no such scale, so we take a tenth of the rate.
-alae = Recipe(non_saturating, R1(10.0), partial(adam, lr=2e-4, betas=(0.0, 0.99)), n_critic=1)
