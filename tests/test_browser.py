@@ -107,8 +107,7 @@ def overweight(weights, figures=None):
     """Pages above the mark, from {page: {address: bytes}}, with `figures` interactive figures on each."""
     faults = []
     for page, parts in weights.items():
-        heavy = page == "search.html" or any("/mathjax/" in address for address in parts)
-        mark = PAGE_WITH_MATH if heavy else PAGE  # the search page holds every word of the book
+        mark = PAGE_WITH_MATH if any("/mathjax/" in address for address in parts) else PAGE
         mark += INTERACTIVE_FIGURE * (figures or {}).get(page, 0)
         if sum(parts.values()) > mark:
             faults.append(f"{page}: {sum(parts.values()):,} bytes, the mark is {mark:,}")

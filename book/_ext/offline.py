@@ -7,7 +7,7 @@ written, this extension
 1. copies the parts of MathJax 3.2.2 that pages load out of the PyPI package `sphinx-mathjax-offline`, a store
    of files here and no extension: each page would load a script under html_static_path, formulas or not;
 2. takes the tags of Thebe, of the icon JavaScript, of the search index and of sphinx-design out of every page
-   that does not use them, and each script's second tag;
+   that does not use them, each script's second tag, and from the search page what only a notebook's page uses;
 3. deletes what nothing refers to any more: those scripts, source maps, fonts in an older format, templates,
    translations, rules of unused icons, the pages of chapters that are gone, and pictures of earlier builds.
 """
@@ -41,6 +41,7 @@ UNUSED = (
 TAG = re.compile(r"[ \t]*<script\b[^>]*>.*?</script>[ \t]*\n?|[ \t]*<link\b[^>]*>[ \t]*\n?", re.DOTALL)
 UNWANTED = re.compile(r"thebe|scripts/fontawesome\.js", re.IGNORECASE)
 SEARCH = re.compile(r"[\"/](searchtools|language_data|searchindex)\.js")
+NOTEBOOK = re.compile(r"mystnb|clipboard|copybutton|togglebutton|proof\.css|exercise\.css")
 DESIGN = re.compile(r"sphinx-design|design-tabs")
 CARDS = re.compile(r'class="(?:[^"]*\s)?sd-')  # what sphinx-design draws
 ICON = re.compile(r"((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:[^}]*\}")
@@ -76,7 +77,7 @@ def clean(html, search=False):
         head = tag[: tag.index(">") + 1]
         if UNWANTED.search(head) or "THEBE_JS_URL" in tag or "text/x-thebe-config" in head:
             return ""
-        if (SEARCH.search(head) and not search) or (DESIGN.search(head) and not cards):
+        if (NOTEBOOK if search else SEARCH).search(head) or (DESIGN.search(head) and not cards):
             return ""
         if tag.startswith("<script"):
             # one file is asked for with and without a checksum in its query
