@@ -7,7 +7,7 @@ written, this extension
 1. copies the parts of MathJax 3.2.2 that pages load out of the PyPI package `sphinx-mathjax-offline`, a store
    of files here and no extension: each page would load a script under html_static_path, formulas or not;
 2. takes the tags of Thebe, of the icon JavaScript, of the search index and of sphinx-design out of every page
-   that does not use them, each script's second tag, and from the search page what only a notebook's page uses;
+   that does not use them, each script's second tag, and from the search page what only notebooks use;
 3. deletes what nothing refers to any more: those scripts, source maps, fonts in an older format, templates,
    translations, rules of unused icons, the pages of chapters that are gone, and pictures of earlier builds.
 """
