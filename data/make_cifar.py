@@ -21,7 +21,7 @@ from wganlab import Draw, Game, data, metrics, networks, recipes, sampling, trai
 from wganlab.engine import fast
 
 LATENT, M = 64, 32
-WGANS, GAN, LOOKS = 500, 2500, 10  # generator updates: 2,500 critic updates each
+WGANS, GAN, LOOKS = 200, 1000, 5  # generator updates: 1,000 critic updates each
 
 # As in make_results.py: ten times the papers' rates, the GAN's as it is.
 rmsprop = partial(RMSprop, lr=5e-4)

@@ -21,7 +21,7 @@ from wganlab import Average, Draw, Game, data, metrics, networks, recipes, train
 from wganlab.constraints import GradientPenalty
 from wganlab.engine import fast
 
-LATENT, PIXELS, M, UPDATES, LOOKS, SEEDS = 64, 784, 32, 2000, 10, (0, 1, 2)
+LATENT, PIXELS, M, UPDATES, LOOKS, SEEDS = 64, 784, 32, 800, 4, (0, 1, 2)
 
 
 class Asked(nn.Module):
@@ -81,6 +81,14 @@ digits, labels = data.digits()
 order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(1))
 held, rest = digits[order[:1000]], digits[order[1000:]]
 rows = torch.cat([digits.flatten(1), one_hot(labels, 10).float()], dim=1)
+
+
+def moments(pictures):
+    features = metrics.digit_features(pictures)
+    return features.mean(0), np.cov(features, rowvar=False)
+
+
+real_moments = moments(rest)
 asked = torch.arange(10).repeat(100)
 noise = torch.randn(1000, LATENT, generator=torch.Generator().manual_seed(7))
 z_test = torch.cat([noise, one_hot(asked, 10).float()], dim=1)
@@ -92,7 +100,8 @@ def judge(player):
     pictures = player(z_test)[:, :PIXELS].view(-1, 1, 28, 28)
     right = torch.from_numpy(metrics.digit_probabilities(pictures).argmax(1)) == asked
     by_digit = right.view(100, 10).float().mean(0)
-    return [right.float().mean().item(), metrics.digit_score(rest, pictures), *by_digit.tolist()], pictures
+    score = metrics.frechet_distance(*real_moments, *moments(pictures))
+    return [right.float().mean().item(), score, *by_digit.tolist()], pictures
 
 
 def play(draw, recipe, told, seed):
