@@ -1,8 +1,8 @@
 """The page book/source_index.md: no item of the four texts is missing, and each row's place is there.
 
 Each row ends its first cell with the item's codes in a comment, which readers do not see. `ITEMS` is the
-committed list of them, text by text: F a formula, E a worked example, A an algorithm, N a network, T a trick, G
-data, a figure, a claim or a system, and I all else in the order of the text. The finders are seen red on
+committed list of them, text by text: F a formula, E a worked example, A an algorithm, N a network, T a trick,
+G data, a figure, a claim or a system, and I all else in the order of the text. The finders are seen red on
 planted rows.
 """
 
