@@ -1,7 +1,7 @@
 """A notebook whose last printed digit was changed fails: nothing that is printed goes unread.
 
-Numbers behind a mark are held to the claim beside them: tests/test_book.py breaks one in each notebook. The words
-before the mark, "weight 10: W1: ≈", are compared letter for letter like a line without one.
+Numbers behind a mark are held to the claim beside them: tests/test_book.py breaks each. The words before the
+mark, "weight 10: W1: ≈", are compared letter for letter like a line without one.
 """
 
 import json
