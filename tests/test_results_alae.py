@@ -75,3 +75,10 @@ def test_the_kept_weights_give_the_kept_numbers(run, players):
     assert back == pytest.approx(last[RECIPROCITY], rel=0.15)
     assert copies == pytest.approx(last[HELD], rel=0.03)
     assert (code - code.mean(0)).square().sum(1).mean().item() == pytest.approx(last[SPREAD], rel=0.03)
+
+
+def test_in_the_plane_the_third_step_makes_the_copies_in_four_seeds_of_five(run):
+    three, two = run["ring"]
+    assert three.shape == two.shape == (5, 3)
+    assert ((three[:, :2] < 0.1).all(1)).sum() == 4
+    assert (two[:, :2] > 0.9).all()
