@@ -114,8 +114,8 @@ def play(players, recipe, updates, seed):
 
 folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
 arrays, seconds = {}, 0.0
-for seed in SEEDS:
-    for p, players in PLAYERS.items():
+for p, players in PLAYERS.items():
+    for seed in SEEDS:
         for name, recipe in RECIPES.items():
             part = folder / f"architectures_{p}_{name}_{seed}.npz" if folder else None
             if part and part.exists():

@@ -2,7 +2,7 @@
 
     python data/make_cifar.py FOLDER [PARTS]
 
-FOLDER holds cifar-10-batches-py or another form of CIFAR-10 (data/README.md). About eight minutes on one
+FOLDER holds cifar-10-batches-py or another form of CIFAR-10 (data/README.md). About four minutes on one
 thread. Writes data/runs/cifar.npz and .json: curves and sheets of generated pictures, nothing of CIFAR-10
 itself. Finished runs are kept in the folder PARTS, if one is given, so that a stopped command can go on.
 """

@@ -2,7 +2,7 @@
 
     python data/make_conditional.py [FOLDER]
 
-About ten minutes on one thread. Writes data/runs/conditional.npz and .json: curves, and of the right one's
+About six minutes on one thread. Writes data/runs/conditional.npz and .json: curves, and of the right one's
 seed 0 a sheet and the averaged generator's weights (float16). Finished runs are kept in FOLDER, if one is
 given, so that a stopped command can go on.
 """

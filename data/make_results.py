@@ -2,7 +2,7 @@
 
     python data/make_results.py [FOLDER]
 
-About a quarter of an hour on one thread. Writes data/runs/results.npz and .json: for each run its curve over
+About eight minutes on one thread. Writes data/runs/results.npz and .json: for each run its curve over
 updates and seconds, and of seed 0 a sheet of samples. Finished runs are kept in FOLDER, if one is given, so
 that a stopped command can go on.
 """
@@ -24,7 +24,7 @@ LATENT, M, SEEDS = 64, 32, (0, 1, 2)
 WGANS, GAN = 200, 1000  # generator updates: 1,000 critic updates each
 
 # The paper's Figure 3: clipping and one WGAN-GP share RMSProp and its rate, the other has Adam at twice that.
-# All three rates are ten times the papers', so that 200 updates show something; the GAN's is that of Radford et al.
+# All three rates are ten times the papers', so that 200 updates show something; the GAN's is as published.
 rmsprop = partial(RMSprop, lr=5e-4)
 adam = partial(recipes.adam, lr=1e-3, betas=(0.0, 0.9))
 RECIPES = {
