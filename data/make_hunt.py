@@ -3,7 +3,7 @@
     python data/make_hunt.py
 
 About five minutes on one CPU thread. Writes data/runs/hunt.npz and .json: for each cause and three seeds
-what a screen shows along 200 updates of the generator. Ten of the runs are named A to J; of their causes only
+what a screen shows along 128 updates of the generator. Ten of the runs are named A to J; of their causes only
 hashes are kept.
 """
 
@@ -25,7 +25,7 @@ from wganlab.mistakes import ZOO
 from wganlab.objectives import Objective, wasserstein
 from wganlab.recipes import Recipe
 
-SEEDS, UPDATES, EVERY, M = (0, 1, 2), 200, 10, 64
+SEEDS, UPDATES, EVERY, M = (0, 1, 2), 128, 8, 64
 SHOWN = ("estimate", "w1", "penalty", "slope", "steepest", "generator_loss", "at_clip")
 
 torch.set_num_threads(1)

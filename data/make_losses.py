@@ -159,7 +159,7 @@ ring = Ring(
     sampling.ring(), 2, 128,
     partial(networks.mlp, 2, 2, hidden=(64, 64, 64)), partial(networks.mlp, 2, 1, hidden=(64, 64, 64)),
     {"c_real": transform, "clip": wgan_toy, "gp": recipes.wgan_gp_toy},
-    0.1, {"exact": 1600, "divergence": 480, "c_real": 600, "clip": 640, "gp": 400},
+    0.1, {"exact": 800, "divergence": 320, "c_real": 320, "clip": 320, "gp": 320},
 )  # fmt: skip
 quick = partial(recipes.adam, lr=2e-3, betas=(0.0, 0.9))
 digits = Digits(
@@ -170,7 +170,7 @@ digits = Digits(
         "clip": replace(recipes.wgan, optimizer=rms),
         "gp": recipes.wgan_gp_digits,
     },
-    5.0, {"exact": 960, "divergence": 800, "c_real": 480, "clip": 320, "gp": 480},
+    5.0, {"exact": 560, "divergence": 480, "c_real": 280, "clip": 200, "gp": 360},
 )  # fmt: skip
 
 
