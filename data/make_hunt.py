@@ -137,7 +137,7 @@ def hashed(letter: str, cause: str) -> str:
 CHOSEN = [
     ("healthy-penalty", 1),
     ("healthy-one-sided", 0),
-    ("healthy-clipped", 2),
+    ("healthy-clipped", 1),
     ("global-norm", 0),
     ("no-graph", 1),
     ("reversed-sign", 2),
