@@ -17,7 +17,7 @@ TABLES = sorted((BOOK / "_evidence").glob("*.csv"))
 COLUMNS = ["page", "sentence", "cell", "seeds", "effect", "spread"]
 NUMBER = re.compile(r"(?<![\w.])[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 ONE_RUN = re.compile(r"\bone (?:\w+ )?(run|seed)\b", re.IGNORECASE)
-TRAINED = ("03_", "04_", "05_", "09_", "10_", "11_", "12_", "13_", "16_")  # the pages whose every cell must be named
+TRAINED = ("03_", "04_", "05_", "09_", "10_", "11_", "12_", "13_", "16_")  # pages whose every cell is named
 
 
 def output_of(cell):

@@ -1,4 +1,4 @@
-"""The kept results of chapter 16 hold what it says: free pictures, estimators of W1, five losses, the hunt."""
+"""The kept results of chapter 16 hold what it says: free pictures, estimators, five losses, the hunt."""
 
 import numpy as np
 import pytest
