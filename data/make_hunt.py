@@ -2,7 +2,7 @@
 
     python data/make_hunt.py
 
-About four minutes on one CPU thread. Writes data/runs/hunt.npz and .json: for each cause and three seeds
+About two minutes on one CPU thread. Writes data/runs/hunt.npz and .json: for each cause and three seeds
 what a screen shows along 96 updates of the generator. Ten of the runs are named A to J; of their causes only
 hashes are kept.
 """

@@ -2,7 +2,7 @@
 
     python data/make_losses.py
 
-About twelve minutes on one CPU thread. Writes data/runs/losses.npz and .json: for each loss and seed the
+About seven minutes on one CPU thread. Writes data/runs/losses.npz and .json: for each loss and seed the
 exact W1, the score of digits (or the share of points near a mode), and the seconds of training, at eight
 looks.
 """
