@@ -72,7 +72,7 @@ def copy_mathjax(static):
 
 
 def clean(html, search=False):
-    """The page without unwanted tags and spans, each script once; the search's index only where it is used."""
+    """The page without unwanted tags and spans, each script once; the search's index only where used."""
     seen, cards = set(), CARDS.search(html)
 
     def keep(match):
