@@ -65,9 +65,10 @@ class ForkedKernel:
     def __init__(self, command, *, cwd=None, **_):
         from ipykernel.kernelapp import launch_new_instance
 
+        # command: the path of Python, "-m", "ipykernel_launcher", and what the kernel is told
         fork = multiprocessing.get_context("forkserver")
         fork.set_forkserver_preload(list(self.libraries))
-        self.process = fork.Process(target=launch_new_instance, kwargs={"argv": command[-2:]}, daemon=True)
+        self.process = fork.Process(target=launch_new_instance, kwargs={"argv": command[3:]}, daemon=True)
         with contextlib.chdir(cwd or "."):
             self.process.start()
 
