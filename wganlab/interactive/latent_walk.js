@@ -128,7 +128,7 @@ function draw(root, data) {
   const [made, real] = [screen("The generated picture", "fake"), screen("The nearest of the real digits", "real")];
   const strip = Array.from({ length: 9 }, () => screen("", "", true));
   const values = readouts({
-    score: ["critic's score", ""], against: ["less that of reals", ""],
+    score: ["critic's score", ""], against: ["less the reals' mean", ""],
     nearest: ["nearest real digit", ""], distance: ["its distance", ""],
     length: ["length of *z*", ""], middle: ["in the walk's middle", ""],
   });
