@@ -34,13 +34,13 @@ book: site ## build the book from the committed notebooks and print where it is
 	@echo "$(CURDIR)/$(SITE)"
 
 # Three files at a time keep two cores busy, since tests often wait for a browser, a signal or a disk; not more,
-# since each process has its own copy of PyTorch. Files start in the order given, the longest first: each page in a
-# browser. Kernels of notebooks are forked (book/conftest.py).
+# since each process has its own copy of PyTorch. Files start in the order given, and the longest, each page in a
+# browser, is an early one. Kernels of notebooks are forked (book/conftest.py).
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: site ## build the book, then test every page in a browser, the package, its docstrings and every notebook
 	@echo "== pages, notebooks and package: about 8 minutes on two cores"
-	$(PYTEST) --nbval --doctest-modules --ignore=tests/conftest.py tests/test_browser.py book tests wganlab -m "not mutation and not slow"
+	$(PYTEST) --nbval --doctest-modules --ignore=tests/conftest.py tests book wganlab -m "not mutation and not slow"
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
 	  '# NO CHROMIUM: the pages were NOT seen in a browser. All else was run. #' \
