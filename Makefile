@@ -7,7 +7,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 SITE := _build/html/index.html
 # One thread keeps sums of floats, and so printed numbers, the same.
-export PYTHONDONTWRITEBYTECODE := 1
 export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
@@ -34,16 +33,14 @@ site: $(VENV)/installed
 book: site ## build the book from the committed notebooks and print where it is
 	@echo "$(CURDIR)/$(SITE)"
 
-# Two notebooks at a time on two cores, at most four: each process has its own copy of PyTorch. Tests often wait
-# (for a browser, a signal, a disk), so that three files at a time keep two cores busy; they start in the order of
-# their names, since the one with the longest test (each page in a browser) has few tests.
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+# Three files at a time keep two cores busy, since tests often wait for a browser, a signal or a disk; not more,
+# since each process has its own copy of PyTorch. Files start in the order given, and the longest, each page in a
+# browser, is an early one. Kernels of notebooks are forked (book/conftest.py).
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: site ## build the book, then test the package, its examples, every notebook, and the pages in a browser
-	@echo "== 1 of 2: the package, its docstrings, and every page in a browser, about 6 minutes on two cores"
-	$(PYTEST) -n 3 --no-loadscope-reorder --doctest-modules wganlab tests -m "not mutation and not slow"
-	@echo "== 2 of 2: every notebook, about 5 minutes"
-	@$(MAKE) --no-print-directory nbval
+test: site ## build the book, then test every page in a browser, the package, its docstrings and every notebook
+	@echo "== pages, notebooks and package: about 11 minutes on two cores"
+	$(PYTEST) --nbval --doctest-modules --ignore=tests/conftest.py tests book wganlab -m "not mutation and not slow"
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
 	  '# NO CHROMIUM: the pages were NOT seen in a browser. All else was run. #' \

@@ -14,11 +14,14 @@ Left alone nbval also accepts what proves nothing; here it does not:
 - a kernel other than the one that runs the tests, and a cell that hangs (120 s instead of 2000 s).
 """
 
+import contextlib
+import multiprocessing
 import os
 import re
 
 import nbformat
 import pytest
+from jupyter_client.provisioning import local_provisioner
 
 CELL_TIMEOUT = 120  # seconds; no cell of the book needs more than a fraction of it
 PIXELS = re.compile(r"(data:image/png;base64,)[A-Za-z0-9+/=]*")
@@ -43,6 +46,41 @@ def pytest_configure(config):
     if not config.option.nbval_kernel_name:
         config.option.nbval_current_env = True
     config.option.nbval_cell_timeout = min(config.option.nbval_cell_timeout, CELL_TIMEOUT)
+    if config.option.nbval_current_env and "forkserver" in multiprocessing.get_all_start_methods():
+        os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as a kernel does
+        local_provisioner.launch_kernel = ForkedKernel
+
+
+class ForkedKernel:
+    """The kernel that ``command`` would start, with the face of a ``subprocess.Popen``.
+
+    Before a notebook's first cell a new process imports PyTorch, SciPy and POT, five seconds each time. This
+    one is forked from a process that has imported them and run nothing else.
+    """
+
+    libraries = ("ipykernel.kernelapp", "matplotlib.pyplot", "nbformat", "ot", "torch", "wganlab.plots")
+    pid = -1  # of no process: so the manager looks for no group of it, and signals go to the kernel alone
+    stdin = stdout = stderr = None
+
+    def __init__(self, command, *, cwd=None, **_):
+        from ipykernel.kernelapp import launch_new_instance
+
+        # command: the path of Python, "-m", "ipykernel_launcher", and what the kernel is told
+        fork = multiprocessing.get_context("forkserver")
+        fork.set_forkserver_preload(list(self.libraries))
+        self.process = fork.Process(target=launch_new_instance, kwargs={"argv": command[3:]}, daemon=True)
+        with contextlib.chdir(cwd or "."):
+            self.process.start()
+
+    def poll(self):
+        return self.process.exitcode
+
+    def wait(self):
+        self.process.join()
+        return self.process.exitcode
+
+    def send_signal(self, number):
+        os.kill(self.process.pid, number)
 
 
 def pytest_ignore_collect(collection_path, config):

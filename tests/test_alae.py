@@ -145,6 +145,7 @@ def test_a_run_that_was_saved_and_loaded_goes_on_bit_for_bit(tmp_path):
         assert all(torch.equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_reciprocity_falls_and_pictures_come_back():
     """Points on a line in the plane: the third step makes E undo G, and no step compares pictures."""
     torch.manual_seed(0)

@@ -17,7 +17,8 @@ TABLES = sorted((BOOK / "_evidence").glob("*.csv"))
 COLUMNS = ["page", "sentence", "cell", "seeds", "effect", "spread"]
 NUMBER = re.compile(r"(?<![\w.])[-−+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
 ONE_RUN = re.compile(r"\bone (?:\w+ )?(run|seed)\b", re.IGNORECASE)
-TRAINED = ("03_", "04_", "05_", "09_", "10_", "11_", "12_", "13_", "14_")  # the pages whose every cell must be named
+# The pages whose every cell must be named.
+TRAINED = tuple(f"{n:02}_" for n in (3, 4, 5, *range(9, 17)))
 
 
 def output_of(cell):

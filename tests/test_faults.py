@@ -288,6 +288,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_the_run_with_a_checkpoint(tmp_path):
     """The run gets SIGHUP, and every line that it writes from then on fails."""
     run, (ours, theirs) = tmp_path / "run", pty.openpty()

@@ -91,6 +91,7 @@ LIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lie", "outcome"), LIES.values(), ids=LIES)
 def test_a_wrong_number_is_seen(monkeypatch, lie, outcome):
     honest = transport.wasserstein_1d
@@ -100,6 +101,7 @@ def test_a_wrong_number_is_seen(monkeypatch, lie, outcome):
     assert broken("wasserstein_1d")[outcome] >= 10
 
 
+@pytest.mark.slow
 def test_a_solver_that_lies_is_refused_by_the_certificate_and_without_it_seen_by_the_judge(monkeypatch):
     honest = exact.network_simplex
 
@@ -115,6 +117,7 @@ def test_a_solver_that_lies_is_refused_by_the_certificate_and_without_it_seen_by
     assert set(broken("emd_from_cost")) == {"wrong"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [SolverError, InputError, KeyError])
 def test_a_refusal_of_a_valid_input_is_seen(monkeypatch, error):
     def refusing(**given):

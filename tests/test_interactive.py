@@ -15,10 +15,14 @@ import numpy as np
 import ot
 import pytest
 import test_browser
+import torch
 from matplotlib import pyplot as plt
 from scipy.integrate import quad
 from scipy.interpolate import RegularGridInterpolator
 from scipy.stats import norm
+from test_results_page_generator import RUN as WALK
+from test_results_page_generator import digits as real_digits
+from test_results_page_generator import players
 
 from wganlab import data, divergences, interactive, transport
 from wganlab.errors import InputError
@@ -42,6 +46,8 @@ DATA = {
 BIAS, MOVIE = data.results("bias").arrays, data.results("movie").arrays
 for name, kept in (("penalty_weight", BIAS), ("training_movie", MOVIE)):
     DATA[name] = {key: kept[key] for key in interactive.FIGURES[name]}
+DATA["latent_walk"] = {key: WALK[key] for key in interactive.FIGURES["latent_walk"]}
+DATA["latent_walk"]["scales"] = WALK["scales"].view(np.uint8)
 
 
 def shown(name, **changes):
@@ -229,7 +235,7 @@ def test_stills_give_way_and_figures_do_not_disturb_each_other(page):
 def test_what_takes_the_focus_keeps_its_keys_in_jupyterlab(page):
     """Its shortcuts pass over an element that has this attribute itself; a parent's does not help."""
     inside = ".interactive-figure :is(input, button, [tabindex])"
-    assert page.locator(inside).count() == 4 + 4 + 8 + 6 + 10 + 2
+    assert page.locator(inside).count() == 4 + 4 + 8 + 6 + 10 + 2 + 25
     assert page.locator(f"{inside}:not([data-lm-suppress-shortcuts])").count() == 0
 
 
@@ -1175,6 +1181,196 @@ def test_the_film_is_slow_for_who_wants_little_motion(browser, folder):
     context.close()
 
 
+# latent_walk
+
+walker = "#wganlab-latent_walk"
+
+
+def state_of(page):
+    return tool(page, "latent_walk", "state()")
+
+
+def canvases(page):
+    """The grey values on the page, (27, 784): generated, nearest, 9 of the walk, 16 samples."""
+    return np.array(
+        page.eval_on_selector_all(
+            f"{walker} canvas",
+            """all => all.map(one => {
+                const { data } = one.getContext("2d").getImageData(0, 0, 28, 28);
+                return [...data].filter((_, k) => k % 4 === 0); })""",
+        )
+    )
+
+
+def grey(picture):
+    return 127.5 - 127.5 * np.asarray(picture)
+
+
+def in_torch(z):
+    """Picture, score, nearest digit and distance of a latent point, by torch and numpy."""
+    generator, critic = players()
+    picture = generator(torch.from_numpy(np.array([z], np.float32)))
+    distances = np.linalg.norm(real_digits() - picture.numpy().reshape(784), axis=1)
+    return picture.numpy().reshape(784), critic(picture).item(), distances.argmin(), distances.min()
+
+
+@in_browser
+def test_twenty_pictures_scores_and_nearest_digits_are_those_of_torch(page):
+    rng = np.random.default_rng(0)
+    for z in [*WALK["start"], *rng.normal(size=(18, 16)), 3 * rng.normal(size=16), np.zeros(16)]:
+        found = tool(page, "latent_walk", f"judge({z.tolist()})")
+        picture, score, index, distance = in_torch(z)
+        assert np.abs(np.array(found["picture"]) - picture).max() < 1e-4  # the mark is .03
+        assert found["score"] == pytest.approx(score, abs=1e-3)
+        assert (found["index"], found["distance"]) == (index, pytest.approx(distance, abs=1e-3))
+
+
+@in_browser
+def test_the_digits_of_the_page_are_the_shipped_ones(page):
+    np.testing.assert_allclose(tool(page, "latent_walk", "digits()"), real_digits(), atol=1e-6)
+    _, critic = players()
+    scores = critic(torch.from_numpy(real_digits()).float().view(-1, 1, 28, 28))
+    assert tool(page, "latent_walk", "realMean()") == pytest.approx(scores.mean().item(), abs=1e-3)
+
+
+def shows(page, z):
+    """What the page shows and reads out is what torch makes of z."""
+    picture, score, index, distance = in_torch(z)
+    shown = canvases(page)
+    assert np.abs(shown[0] - grey(picture)).max() < 1
+    assert np.abs(shown[1] - grey(real_digits()[index])).max() < 1
+    values = read(page, "latent_walk")
+    assert number(values["score"]) == pytest.approx(score, abs=0.006)
+    mean = tool(page, "latent_walk", "realMean()")
+    assert number(values["against"]) == pytest.approx(score - mean, abs=0.006)
+    assert values["nearest"] == f"a {index // 10}"
+    assert number(values["distance"]) == pytest.approx(distance, abs=0.006)
+    assert number(values["length"]) == pytest.approx(np.linalg.norm(z), abs=0.006)
+
+
+@in_browser
+def test_the_walk_by_keyboard_on_the_line_and_on_the_arc(page):
+    a, b = WALK["start"]
+    shows(page, a)
+    press(page, f"{walker}-walk", "End")
+    shows(page, b)
+    press(page, f"{walker}-walk", "Home", *["ArrowRight"] * 10)
+    shows(page, (a + b) / 2)
+    for k, picture in enumerate(canvases(page)[2:11]):
+        assert np.abs(picture - grey(in_torch(a + k / 8 * (b - a))[0])).max() < 1
+    middle = number(read(page, "latent_walk")["middle"])
+    assert middle == pytest.approx(np.linalg.norm(a + b) / 2, abs=0.006)
+    page.locator(f"{walker} button", has_text="line").press("Enter")
+    press(page, f"{walker}-walk", *["ArrowRight"] * 5)
+    shows(page, np.cos(np.pi / 8) * a + np.sin(np.pi / 8) * b)
+    middle = number(read(page, "latent_walk")["middle"])
+    assert middle == pytest.approx(np.linalg.norm(a + b) / math.sqrt(2), abs=0.006)
+    page.locator(f"{walker} button", has_text="arc").click()
+    assert state_of(page)["onArc"] is False
+
+
+@in_browser
+def test_a_coordinate_by_keyboard_begins_a_new_walk(page):
+    a, b = WALK["start"].copy()
+    press(page, f"{walker}-walk", *["ArrowRight"] * 3)
+    press(page, f"{walker}-z2", "ArrowRight", "ArrowRight")
+    here = a + 0.15 * (b - a)
+    here[1] = state_of(page)["z"][1]
+    assert here[1] == pytest.approx(a[1] + 0.15 * (b - a)[1] + 0.2, abs=0.051)  # from the nearest tenth
+    shows(page, here)
+    state = state_of(page)
+    assert state["from"] == state["z"] == pytest.approx(here)
+    assert state["to"] == pytest.approx(b)
+    assert page.locator(f"{walker}-walk").input_value() == "0"
+
+
+@in_browser
+def test_samples_and_new_points(page):
+    samples = state_of(page)["samples"]
+    shown = canvases(page)[11:]
+    assert len(shown) == len(samples) == 16
+    for picture, z in zip(shown, samples, strict=True):
+        assert np.abs(picture - grey(in_torch(z)[0])).max() < 1
+    label = page.locator(f"{walker} button canvas").nth(4).locator("..").get_attribute("aria-label")
+    assert label == f"walk to sample 5, nearest to a {in_torch(samples[4])[2] // 10}"
+    page.locator(f"{walker} button canvas").nth(4).click()
+    assert state_of(page)["to"] == pytest.approx(samples[4])
+    page.locator(f"{walker} button", has_text="new point").click()
+    state = state_of(page)
+    assert state["to"] == pytest.approx(samples[4])
+    shows(page, state["z"])
+    page.locator(f"{walker} button", has_text="new samples").click()
+    drawn = [*samples, *state_of(page)["samples"], state["z"]]
+    assert len(np.unique(np.round(drawn, 6), axis=0)) == 33
+    for _ in range(30):
+        page.locator(f"{walker} button", has_text="new samples").click()
+        drawn += state_of(page)["samples"]
+    drawn = np.array(drawn)
+    assert np.abs(drawn.mean(axis=0)).max() < 5 / math.sqrt(len(drawn))
+    assert np.abs(np.cov(drawn, rowvar=False) - np.eye(16)).max() < 6 / math.sqrt(len(drawn))
+
+
+@in_browser
+def test_the_ruler_is_the_scores(page):
+    """Ticks lie in the order and in the proportion of the scores; the mark is the picture's."""
+    _, critic = players()
+    real = critic(torch.from_numpy(real_digits()).float().view(-1, 1, 28, 28)).numpy()
+    fake = np.array([in_torch(z)[1] for z in state_of(page)["samples"]])
+    now = in_torch(WALK["start"][0])[1]
+    low, high = np.min([*real, *fake, now]), np.max([*real, *fake, now])
+    paths = {
+        kind: page.locator(f"{walker} svg path.curve.{kind}").last.get_attribute("d")
+        for kind in ("real", "fake")
+    }
+    paths["now"] = page.locator(f"{walker} svg path.fill-ink").get_attribute("d")
+    for kind, scores in (("real", real), ("fake", fake), ("now", [now])):
+        places = [float(x) for x in re.findall(r"M(\S+) ", paths[kind])]
+        expected = 8 + (np.asarray(scores) - low) / (high - low) * 304
+        np.testing.assert_allclose(places, expected, atol=0.2, err_msg=kind)
+
+
+@in_browser
+def test_the_walk_plays_on_a_press_only_is_silent_and_stops(page):
+    wait_until_it_spoke(page, "latent_walk")
+    said = spoken(page, "latent_walk")
+    assert re.fullmatch(
+        r"The nearest real digit is a \d, at distance \d+\.\d\. "
+        r"The score is \d+\.\d (above|below) the mean of the real digits\.",
+        said,
+    )
+    freeze(page)
+    button = page.locator(f"{walker} button").first
+    way = page.locator(f"{walker}-walk")
+    page.clock.run_for(3000)
+    assert (way.input_value(), button.text_content()) == ("0", "play")
+    button.press("Space")
+    page.clock.run_for(610)
+    assert (way.input_value(), button.text_content()) == ("0.15", "pause")
+    assert spoken(page, "latent_walk") == said
+    page.clock.run_for(10_000)
+    assert (way.input_value(), button.text_content()) == ("1", "play")
+    shows(page, WALK["start"][1])
+    assert spoken(page, "latent_walk") != said
+    button.click()  # from its start again
+    page.clock.run_for(210)
+    assert way.input_value() == "0.05"
+    press(page, f"{walker}-walk", "ArrowRight")  # a hand on the slider stops it
+    page.clock.run_for(3000)
+    assert (way.input_value(), button.text_content()) == ("0.1", "play")
+
+
+@in_browser
+def test_the_walk_is_slow_for_who_wants_little_motion(browser, folder):
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    freeze(page)
+    page.goto((folder / "page.html").as_uri())
+    page.locator(f"{walker} button").first.click()
+    page.clock.run_for(2900)
+    assert page.locator(f"{walker}-walk").input_value() == "0.1"
+    context.close()
+
+
 @in_browser
 @pytest.mark.parametrize(
     ("name", "key", "cut"),
@@ -1184,6 +1380,9 @@ def test_the_film_is_slow_for_who_wants_little_motion(browser, folder):
         ("training_movie", "w1", lambda array: array[1:]),
         ("penalty_weight", "one_sided", lambda array: array[:1]),
         ("penalty_weight", "reversed", lambda array: array[:1]),
+        ("latent_walk", "weights", lambda array: array[1:]),
+        ("latent_walk", "digits", lambda array: array[1:]),
+        ("latent_walk", "shapes", lambda array: array[1:]),
     ],
 )
 def test_data_that_are_not_whole_leave_the_still(browser, tmp_path, name, key, cut):
@@ -1215,4 +1414,9 @@ def test_moving_a_figure_moves_nothing_around_it(page, width):
     for game, scheme, *numbers in itertools.product(GAMES, SCHEMES, (0, 20, 38, 40), (0, 0.5, 1, 1.5, 3)):
         tool(page, "phase_plane", f"set('{game}', '{scheme}', ...{numbers}, [-2.85, 2.85])")
         heights.add(page.locator(plane).bounding_box()["height"])
+    assert len(heights) == 1
+    heights = set()
+    for keys in (["Home"], ["End"], ["Home", "ArrowRight"] * 5):
+        press(page, f"{walker}-walk", *keys)
+        heights.add(page.locator(walker).bounding_box()["height"])
     assert len(heights) == 1

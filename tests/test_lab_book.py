@@ -98,7 +98,10 @@ in_browser = pytest.mark.browser
 
 
 @in_browser
-@pytest.mark.parametrize("mode", ["light", "dark", "phone"])
+@pytest.mark.parametrize(
+    "mode",
+    [pytest.param("light", marks=pytest.mark.slow), pytest.param("dark", marks=pytest.mark.slow), "phone"],
+)
 def test_the_page_holds_the_whole_lab_in_the_theme_of_the_book(site, mode):
     with site("book/lab.html", mode) as there:
         frame = there.lab()

@@ -1,6 +1,7 @@
 """The command line: every verb, every refusal, and the promise that a stopped run loses nothing."""
 
 import csv
+import functools
 import io
 import json
 import os
@@ -527,8 +528,11 @@ def test_a_folder_of_pictures_is_trained_sampled_and_judged(tmp_path, capsys):
     refused(capsys, 4, "data with sha256 =", "train", folder, "--resume", "--steps", 3)
 
 
+shipped = functools.cache(data.digits)
+
+
 def grey(k):
-    return Image.fromarray((data.digits().x[k, 0].numpy() * 127.5 + 127.5).round().astype(np.uint8))
+    return Image.fromarray((shipped().x[k, 0].numpy() * 127.5 + 127.5).round().astype(np.uint8))
 
 
 def coloured(k):

@@ -1,5 +1,7 @@
 """Figures show the numbers that they were given, on the axes that they were given."""
 
+import importlib
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -26,7 +28,8 @@ DRAWINGS = {
 @pytest.fixture(autouse=True)
 def fresh():
     """Every test has its own style, and its figures are closed."""
-    with mpl.rc_context({"backend": "agg"}):
+    mpl.pyplot.close("all")
+    with mpl.rc_context({**mpl.rcParamsDefault, "backend": "agg"}):
         yield
         mpl.pyplot.close("all")
 
@@ -139,8 +142,8 @@ def test_piles_have_their_heights(ax):
 
 
 def test_the_style_is_a_choice():
-    before = mpl.rcParams["image.cmap"]
-    assert before != "gray_r"  # importing the package sets nothing
+    importlib.reload(plots)
+    assert mpl.rcParams["image.cmap"] == mpl.rcParamsDefault["image.cmap"]  # importing it sets nothing
     plots.use_style()
     assert mpl.rcParams["image.cmap"] == "gray_r"
     cycle = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
