@@ -10,7 +10,7 @@ import torch
 from wganlab import data, networks, sampling
 
 RUN = data.results("creature_runs").arrays
-RUNS = ("gp_0", "gan_0", "wgan_0")
+RUNS = ("gp_0", "gp_1", "gp_2", "gan_0", "wgan_0")
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +80,13 @@ def test_the_kept_generator_draws_what_was_counted(script):
     assert abs(named.mean() - (RUN["gp_0.told"][-1, :500] == 31).mean()) < 0.02
 
 
-def test_counts_of_three_runs_and_of_fresh_creatures():
+def test_counts_of_five_runs_and_of_fresh_creatures():
     drawn = data.results("creatures").arrays["drawn"]
     for name in RUNS:
         assert RUN[f"{name}.kinds"].shape == RUN[f"{name}.told"].shape == (3, 2000)
         assert RUN[f"{name}.kinds"].max() < 144
         assert RUN[f"{name}.near"].shape == (2, 600)
-    assert len({RUN[f"{name}.distances"].tobytes() for name in RUNS}) == 3  # no run twice
+    assert len({RUN[f"{name}.kinds"].tobytes() for name in RUNS}) == 5  # no run twice
     assert drawn[RUN["fresh.kinds"]].all()
     assert RUN["fresh.distances"].max() / 20 < 0.5
     assert (RUN["fresh.told"] == 31).all()
