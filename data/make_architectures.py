@@ -23,7 +23,7 @@ from wganlab.engine import fast
 from wganlab.networks.resnet import Residual, convolution, up_block
 
 LATENT, M = 64, 32
-SEEDS = {"tanh": (0, 1, 2), "resnet": (0, 1)}
+SEEDS = {"tanh": (0, 1, 2), "resnet": (0, 1, 2)}
 
 
 def with_tanh(player):
