@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 SITE := _build/html/index.html
 # One thread keeps sums of floats, and so printed numbers, the same.
 export OMP_NUM_THREADS := 1
+# Kept bytecode saves each of the many processes below some seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

@@ -12,7 +12,6 @@ from itertools import product
 
 import pytest
 import torch
-import torch._inductor.config
 from games import equal, weights_of
 from torch import nn
 
@@ -127,7 +126,8 @@ def test_compiled_gradients_equal_plain_float64_autograd(recipe, players, backen
     """Twice-differentiated compiled code has been silently wrong: pytorch issues 91469 and 181581."""
     game = new_game(players, RECIPES[recipe])
     weights = [*game.critic.parameters(), *game.generator.parameters()]
-    with torch._inductor.config.patch(compile_threads=1):
+    inductor = importlib.import_module("torch._inductor.config")  # here: all of the compiler takes seconds
+    with inductor.patch(compile_threads=1):
         play = compiled(game, backend=backend)
         for t in range(2):
             x, z, eps = new_batch(game, t)
