@@ -60,10 +60,8 @@ def test_who_is_told_the_label_draws_it():
     assert mixed.shape == same.shape
 
 
-@pytest.mark.parametrize(
-    ("players", "seeds"), [("dcgan", 3), ("plain", 3), ("mlp", 3), ("tanh", 3), ("resnet", 2)]
-)
-def test_the_grid_has_a_thousand_critic_updates_in_each_field(players, seeds):
+@pytest.mark.parametrize("players", ["dcgan", "plain", "mlp", "tanh", "resnet"])
+def test_the_grid_has_a_thousand_critic_updates_in_each_field(players):
     kept = data.results("wgan_digits").arrays | data.results("architectures").arrays
     for method, turns in {"gan": 1000, "wgan": 200, "gp": 200}.items():
         tables = [
@@ -72,8 +70,8 @@ def test_the_grid_has_a_thousand_critic_updates_in_each_field(players, seeds):
             if name.startswith(f"{players}_{method}_") and table.ndim == 2
         ]
         rows = np.array([row for table in tables for row in table[table[:, 0] == turns]])
-        assert rows.shape == (seeds, 14)
-        assert len(np.unique(rows[:, 3])) == seeds
+        assert rows.shape == (3, 14)
+        assert len(np.unique(rows[:, 3])) == 3
         np.testing.assert_allclose(rows[:, 4:].sum(1), 1, atol=1e-5)
 
 
