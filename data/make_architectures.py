@@ -129,7 +129,7 @@ for p, players in PLAYERS.items():
             step, spent, w1, score, *shares = result["curve"][-1]
             seconds += spent
             print(f"{p:7}{name:5}{seed} {spent:4.0f} s  W1 {w1:6.3f}  score {score:7.1f}"
-                  f"  classes {sum(share >= 0.02 for share in shares)}", flush=True)  # fmt: skip
+                  f"  classes {sum(share > 0.0195 for share in shares)}", flush=True)  # fmt: skip
             arrays |= {f"{p}_{name}_{seed}.{key}": value for key, value in result.items()}
 
 arrays = {key: value for key, value in arrays.items() if key.endswith(("curve", "_0.sheet"))}

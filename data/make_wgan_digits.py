@@ -132,7 +132,7 @@ for name, run in RUNS.items():
             np.savez(part, **result)
     step, loss, w1, score, *shares = result["curve"][-1]
     print(f"{name:14} {float(result['seconds']):4.0f} s  loss {loss:9.5f}  W1 {w1:6.3f}  score {score:7.1f}"
-          f"  classes {sum(share >= 0.02 for share in shares)}", flush=True)  # fmt: skip
+          f"  classes {sum(share > 0.0195 for share in shares)}", flush=True)  # fmt: skip
     arrays |= {f"{name}.{key}": value for key, value in result.items()}
 
 seconds = sum(float(value) for key, value in arrays.items() if key.endswith("seconds"))
