@@ -10,9 +10,11 @@ written, this extension
    that does not use them, each script's second tag, and from the search page what only notebooks use;
 3. takes off the spans around what is printed in the text's own colour in code: a tenth of the site;
 4. deletes what nothing refers to any more: those scripts, source maps, fonts in an older format, templates,
-   translations, rules of unused icons, the pages of chapters that are gone, and pictures of earlier builds.
+   translations, rules of unused icons, the pages of chapters that are gone, and pictures of earlier builds;
+5. writes the search index without the blanks between its entries: a sixth of it.
 """
 
+import json
 import re
 import shutil
 import sysconfig
@@ -108,10 +110,18 @@ def drop_icons(out):
     sheet.write_text(css, encoding="utf-8")
 
 
+def pack_index(out):
+    file = out / "searchindex.js"
+    head, index = file.read_text(encoding="utf-8").split("(", 1)
+    index = json.loads(index.rstrip(";\n)"))
+    file.write_text(f"{head}({json.dumps(index, separators=(',', ':'))})", encoding="utf-8")
+
+
 def finish(app, exception):
     if exception or app.builder.format != "html":
         return
     out = Path(app.outdir)
+    pack_index(out)
     copy_mathjax(out / "_static")
     for page in out.glob("*/**/*.html"):  # a chapter that was renamed leaves its old page behind
         name = page.relative_to(out).with_suffix("").as_posix()
