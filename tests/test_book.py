@@ -630,6 +630,7 @@ def test_minutes_that_disagree_are_found(tmp_path):
 # ---- the script that executes
 
 
+@pytest.mark.slow
 def test_execute_is_deterministic_and_writes_only_success(tmp_path):
     path = tmp_path / "nb.ipynb"
     nbformat.write(

@@ -93,6 +93,7 @@ def test_the_source_tree_keeps_its_data_beside_the_package():
     assert (expected / "digits.npz").is_file()
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_keeps_its_data_inside_the_package_and_reads_none_at_import(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "wganlab", ignore=shutil.ignore_patterns("__pycache__", "_data"))
     code = (
