@@ -1,4 +1,4 @@
-"""Sphinx extension: the site in half the time, and the same bytes. Two pages at once; what many links need is read once."""
+"""Sphinx extension: the same site in half the time. Two pages are written at once; what links need is read once."""
 
 import functools
 import os
