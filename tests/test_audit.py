@@ -185,7 +185,7 @@ def penalty(f, x, y):
 """
 
 
-@pytest.mark.parametrize("seed", [pytest.param(k, marks=[pytest.mark.slow] * (k >= 10)) for k in range(40)])
+@pytest.mark.parametrize("seed", [pytest.param(k, marks=[pytest.mark.slow] * (k >= 5)) for k in range(40)])
 def test_right_parts_make_right_penalties(seed):
     """Each of 22,680 penalties is right; here are 40, in which each part comes up."""
     turn = {name: (seed + k * (seed // 10)) % len(PARTS[name]) for k, name in enumerate(PARTS)}
@@ -316,7 +316,9 @@ SINGLES = ["axis 1", "no root", "target 0", "sum", "sign", "no graph", "one eps"
 SINGLES.append("mean score")
 
 
-@pytest.mark.parametrize("one", SINGLES)
+@pytest.mark.parametrize(
+    "one", [pytest.param(name, marks=[pytest.mark.slow] * (k > 2)) for k, name in enumerate(SINGLES)]
+)
 def test_two_bugs_never_hide_each_other(one):
     """Both names, or at least one; and never none."""
     others = [name for name in SINGLES if name > one]

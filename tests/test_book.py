@@ -651,6 +651,7 @@ def test_execute_is_deterministic_and_writes_only_success(tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_execute_refuses_a_large_notebook(tmp_path):
     path = tmp_path / "nb.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("print(('x' * 99 + '\\n') * 5_001)")]), path)

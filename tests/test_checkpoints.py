@@ -217,6 +217,7 @@ def branches(state, key=()):
             yield from branches(value, (*key, k))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_any_one_of_its_entries_is_refused(tmp_path):
     path, (game, average) = tmp_path / "c", with_norm(0)
     play_with_falling_rates(game, average, until=1)

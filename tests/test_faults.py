@@ -260,7 +260,9 @@ def test_kill_9_of_the_real_command(tmp_path, warm):
 # Signals
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    "name", ["SIGINT", *(pytest.param(name, marks=pytest.mark.slow) for name in ("SIGTERM", "SIGHUP"))]
+)
 @pytest.mark.parametrize("moment", ["loading", "batch", "step", "write", "flush", "link", "rename"])
 def test_a_signal_at_any_moment_saves_and_ends(warm, tmp_path, name, moment, finished):
     turn, run = 1 if moment in ("loading", "link") else 2, tmp_path / "run"
