@@ -1,10 +1,11 @@
-"""Trains GAN, WGAN and WGAN-GP with tanh everywhere and with residual players: chapter 14.
+"""Trains three methods with tanh everywhere and with residual players, and fast GANs: chapter 14.
 
     python data/make_architectures.py [FOLDER]
 
-About ten minutes on one thread. Writes data/runs/architectures.npz and .json: for each run its
+About 18 minutes on one thread. Writes data/runs/architectures.npz and .json: for each run its
 curve, and of seed 0 a sheet of samples. Finished runs are kept in FOLDER, if one is given, so that a stopped
-command can go on. The other rows of the grid are those of data/make_wgan_digits.py: same recipes and judges.
+command can go on. The other fields of the grid are those of data/make_wgan_digits.py: same recipes, judges
+and players.
 """
 
 import sys
@@ -57,7 +58,35 @@ def residual_critic(width=8):
     )  # fmt: skip
 
 
+def plain_generator(width=16):
+    """No BatchNorm, as many filters in each layer."""
+    return nn.Sequential(
+        nn.Linear(LATENT, width * 7 * 7), nn.ReLU(), nn.Unflatten(1, (width, 7, 7)),
+        nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), nn.ReLU(),
+        nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1), nn.Tanh(),
+    )  # fmt: skip
+
+
+def mlp_generator():
+    """Four layers of 256 units; weights by He's rule, the last layer small and dark."""
+    generator = networks.mlp(LATENT, (1, 28, 28), hidden=(256,) * 4, last=nn.Tanh())
+    *hidden, last = (layer for layer in generator if isinstance(layer, nn.Linear))
+    for layer in hidden:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+    nn.init.xavier_normal_(last.weight, gain=0.3)
+    nn.init.constant_(last.bias, -1.0)
+    return generator
+
+
+def with_critic(generator):
+    return lambda: (generator(), networks.dcgan_critic(width=16))
+
+
 PLAYERS = {
+    "dcgan": with_critic(partial(networks.dcgan_generator, LATENT)),
+    "plain": with_critic(plain_generator),
+    "mlp": with_critic(mlp_generator),
     "tanh": lambda: (
         with_tanh(networks.dcgan_generator(LATENT)),
         with_tanh(networks.dcgan_critic(width=16)),
@@ -67,7 +96,9 @@ PLAYERS = {
 # As in make_wgan_digits.py: the GAN's rate is Radford et al.'s, the others ten and five times the papers'.
 wgan = replace(recipes.wgan, optimizer=partial(RMSprop, lr=5e-4))
 gp = replace(recipes.wgan_gp, optimizer=partial(recipes.adam, lr=5e-4, betas=(0.0, 0.9)))
-RECIPES = {"gan": (recipes.gan, 1000), "wgan": (wgan, 200), "gp": (gp, 200)}  # 1,000 critic updates each
+fast_gan = replace(recipes.gan, optimizer=partial(recipes.adam, lr=2e-3, betas=(0.5, 0.999)))
+RECIPES = {"gan10": (fast_gan, 1000), "gan": (recipes.gan, 1000), "wgan": (wgan, 200), "gp": (gp, 200)}
+ALONE = ("dcgan", "plain", "mlp")  # of these only gan10 is made here
 
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
@@ -118,6 +149,8 @@ arrays, seconds = {}, 0.0
 for p, players in PLAYERS.items():
     for seed in SEEDS:
         for name, recipe in RECIPES.items():
+            if p in ALONE and name != "gan10":
+                continue
             part = folder / f"architectures_{p}_{name}_{seed}.npz" if folder else None
             if part and part.exists():
                 result = dict(np.load(part))
@@ -128,15 +161,15 @@ for p, players in PLAYERS.items():
                     np.savez(part, **result)
             step, spent, w1, score, *shares = result["curve"][-1]
             seconds += spent
-            print(f"{p:7}{name:5}{seed} {spent:4.0f} s  W1 {w1:6.3f}  score {score:7.1f}"
+            print(f"{p:7}{name:6}{seed} {spent:4.0f} s  W1 {w1:6.3f}  score {score:7.1f}"
                   f"  classes {sum(share > 0.0195 for share in shares)}", flush=True)  # fmt: skip
             arrays |= {f"{p}_{name}_{seed}.{key}": value for key, value in result.items()}
 
 arrays = {key: value for key, value in arrays.items() if key.endswith(("curve", "_0.sheet"))}
 about = {
     "command": "python data/make_architectures.py",
-    "what": "GAN, WGAN and WGAN-GP on data/digits.npz, with tanh and with residual players, "
-    "seeds 0 to 2; batch 32",
+    "what": "GAN, WGAN and WGAN-GP on data/digits.npz, with tanh and with residual players, and the GAN at "
+    "ten times its rate with five pairs of players; 1,000 critic updates, seeds 0 to 2, batch 32",
     "seconds": round(seconds),
 }
 data.save_results(Path(__file__).parent / "runs", "architectures", arrays, about)
