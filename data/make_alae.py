@@ -215,7 +215,9 @@ for name, seed in RUNS:
 
 
 def ring(play, seed):
-    """In the plane, 400 turns: R over spread, error of copies over the mean point's, W1 of fakes."""
+    """In the plane, 400 turns: R over spread, error of copies over the mean point's, W1 of fakes. And of the
+    codes that are read: error of points that five neighbours in code read back, over the mean point's; how
+    often the nearest names the mode; spread of codes read, and of codes made."""
     torch.manual_seed(seed)
     make = partial(networks.mlp, hidden=(32, 32), slope=0.2)
     faster = replace(alae.recipe, optimizer=partial(recipes.adam, lr=2e-3, betas=(0.0, 0.99)))
@@ -224,16 +226,40 @@ def ring(play, seed):
     for _ in play(game, Draw(eight, normal, 128, seed=seed), 400):
         pass
     x, z = eight(500, torch.Generator().manual_seed(9)), normal(500, torch.Generator().manual_seed(3))
+    known = eight(2000, torch.Generator().manual_seed(10))
     with torch.no_grad():
         code = game.mapping(z)
         share = squared(game.pair(code) - code) / squared(code - code.mean(0))
         error = squared(game.reconstruct(x) - x) / squared(x - x.mean(0))
-        return share, error, transport.emd(x, game.generator(z)).distance
+        w1 = transport.emd(x, game.generator(z)).distance
+        codes, held_codes = game.encoder(known), game.encoder(x)
+        near = torch.cdist(held_codes, codes).topk(5, largest=False).indices
+        read = squared(known[near].mean(1) - x) / squared(x - x.mean(0))
+        mode, known_mode = (torch.cdist(p, eight.centres.to(p)).argmin(1) for p in (x, known))
+        named = (known_mode[near[:, 0]] == mode).double().mean().item()
+        spreads = (squared(c - c.mean(0)) for c in (held_codes, code))
+        return share, error, w1, read, named, *spreads
+
+
+def longer(seed=0):
+    """Steps I and II, as many seconds as ALAE has in all: updates, seconds, score of the fakes."""
+    torch.manual_seed(seed)
+    game, draw, rows, spent = alae.ALAE(*players(), recipe), Draw(rest, prior, M, seed=seed), [], 0.0
+    for until in (1000, 1600, 2100, 2600):
+        begin = time.process_time()
+        for _ in train(game, draw, until):
+            pass
+        spent += time.process_time() - begin
+        with torch.no_grad():
+            rows.append([until, spent, metrics.digit_score(rest, game.generator(z_test))])
+    return np.array(rows)
 
 
 begin = time.process_time()
-arrays["ring"] = np.array([[ring(play, seed) for seed in range(5)] for play in (alae.train_alae, train)])
-print(arrays["ring"], flush=True)
+plane = np.array([[ring(play, seed) for seed in range(5)] for play in (alae.train_alae, train)])
+arrays["ring"], arrays["ring_codes"] = plane[..., :3], plane[..., 3:]
+arrays["two_steps_0.longer"] = longer()
+print(plane, arrays["two_steps_0.longer"], flush=True)
 seconds = time.process_time() - begin
 seconds += sum(float(arrays.pop(f"{name}_{seed}.seconds")) for name, seed in RUNS)
 SHOWN = {"gp": range(10), "plain": [*range(10), *range(40, 50)], "two_steps": range(40, 50)}

@@ -289,15 +289,45 @@ def on_a_pair(name: str) -> dict[str, np.ndarray]:
     return {f"{name}.{key}": part for key, part in arrays.items()}
 
 
+def without(generator, z, way: torch.Tensor, *fields: torch.Tensor) -> list[float]:
+    """Cosine of two fields, and the share of the norm of the first, that are left without the direction way;
+    at the fakes, in the weights by batches, over all batches: six numbers."""
+    parts = [slice(k, k + M) for k in range(0, TEST, M)]
+    in_weights = [torch.stack([on_weights(generator, z[p], f[p]) for p in parts]) for f in (way, *fields)]
+    cosines, shares = [], []
+    for u, *pair in ((way, *fields), in_weights, [w.sum(0, keepdim=True) for w in in_weights]):
+        u = u / u.norm(dim=1, keepdim=True)
+        left, right = (f - (f * u).sum(1, keepdim=True) * u for f in pair)
+        cosines.append(cosine_similarity(left, right, dim=1).mean().item())
+        shares.append((left.norm(dim=1) / pair[0].norm(dim=1)).mean().item())
+    return cosines + shares
+
+
+CONTROLS = ("the mean digit", "ten nearest", "all black", "a random digit each", "one digit")
+
+
 def beside(generator, z, y_all: torch.Tensor, truth: torch.Tensor) -> dict[str, np.ndarray]:
     """What cosines and W1 are to be read beside: halves of the data, fields that know nothing."""
-    found = {"halves": [], "untrained": [], "w1_halves": []}
+    found = {"halves": [], "untrained": [], "w1_halves": [], "controls": [], "rest": []}
     for seed in SEEDS:
         mixed = torch.randperm(5000, generator=torch.Generator().manual_seed(seed))
         a, b = flat[mixed[:2500]], flat[mixed[2500:]]
         solved = [transport.emd(half, y_all[:2500]) for half in (a, b)]
         to = [half[one.plan.argmax(dim=0)][:TEST] for half, one in zip((a, b), solved, strict=True)]
-        found["halves"].append(agreement(generator, z[:TEST], *(x - y_all[:TEST] for x in to)))
+        y = y_all[:TEST]
+        found["halves"].append(agreement(generator, z[:TEST], *(x - y for x in to)))
+        # What knows half b only, beside the exact gradient of half a: fields towards pictures
+        rng = torch.Generator().manual_seed(seed)
+        near = torch.cdist(y, b).topk(10, largest=False).indices
+        aims = (
+            b.mean(0),
+            b[near].mean(1),
+            -torch.ones(784).double(),
+            b[torch.randint(2500, (TEST,), generator=rng)],
+            b[7],
+        )
+        found["controls"].append([agreement(generator, z[:TEST], aim - y, to[0] - y) for aim in aims])
+        found["rest"].append(without(generator, z[:TEST], b.mean(0) - y, *(x - y for x in to)))
         found["w1_halves"].append([transport.emd(a, b).distance, solved[0].distance])
         torch.manual_seed(seed)
         field = direction(
@@ -323,6 +353,7 @@ if __name__ == "__main__":
         "batches": BATCHES,
         "seeds": SEEDS,
         "critic_updates": STEPS,
+        "controls": CONTROLS,
         "epsilon": EPSILON,
         "seconds": round(seconds),
     }

@@ -2,11 +2,12 @@
 
     python data/make_losses.py
 
-About seven minutes on one CPU thread. Writes data/runs/losses.npz and .json: for each loss and seed the
+About eight minutes on one CPU thread. Writes data/runs/losses.npz and .json: for each loss and seed the
 exact W1, the score of digits (or the share of points near a mode), and the seconds of training, at eight
-looks.
+looks; the variety of the digits of two losses and the exact loss in batches of 256, one seed each.
 """
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,7 +111,7 @@ class Setting:
                 begin = time.process_time()
         with torch.no_grad():
             fakes = generator(self.prior(512, torch.Generator().manual_seed(7)))
-        return {"curve": np.array(rows), "fakes": fakes}
+        return {"curve": np.array(rows), "fakes": fakes, "generator": generator}
 
 
 class Ring(Setting):
@@ -143,10 +144,24 @@ class Digits(Setting):
 
     def judge(self, generator, seed):
         """Exact W1 of 500 to held-out digits, the score of 1,000, the share of grey pixels."""
-        with torch.no_grad():
-            fake = generator(self.prior(1000, torch.Generator().manual_seed(100 + seed)))
+        fake = self.judged(generator, seed)
         w1 = transport.emd(self.held[:500].flatten(1), fake[:500].flatten(1)).distance
         return [w1, metrics.digit_score(self.rest, fake), (fake.abs() < 0.5).float().mean().item()]
+
+    @torch.no_grad()
+    def judged(self, generator, seed):
+        return generator(self.prior(1000, torch.Generator().manual_seed(100 + seed)))
+
+    def variety(self, pictures):
+        """Variance of pixels and of features over that of real digits; precision and recall in features,
+        recall in pixels, beside held-out digits; how many of 1,000 are read as each digit."""
+        seen, real, held = (metrics.digit_features(x) for x in (pictures, self.rest, self.held))
+        pixels = pictures.flatten(1).var(0).sum() / self.rest.flatten(1).var(0).sum()
+        features = np.cov(seen, rowvar=False).trace() / np.cov(real, rowvar=False).trace()
+        found = metrics.precision_recall(held, seen)
+        in_pixels = metrics.precision_recall(self.held, pictures)
+        counts = metrics.trained_digit_classifier()(pictures).argmax(1).bincount(minlength=10)
+        return [pixels.item(), features, found.precision, found.recall, in_pixels.recall, *counts.tolist()]
 
     def floor(self, seed):
         w1 = transport.emd(self.held[:500].flatten(1), self.held[500:].flatten(1)).distance
@@ -174,6 +189,10 @@ digits = Digits(
 )  # fmt: skip
 
 
+large = copy.copy(digits)  # the exact machine sees four times as many pictures at once
+large.m, large.updates = 256, {"exact": 240}
+
+
 def main() -> None:
     arrays, start = {}, time.process_time()
     for setting, place in (("ring", ring), ("digits", digits)):
@@ -183,14 +202,18 @@ def main() -> None:
                 found = place.run(name, seed)
                 curves.append(found["curve"])
                 if seed == 0:
-                    fakes = found["fakes"]
+                    fakes, first = found["fakes"], found["generator"]
                 print(setting, name, seed, found["curve"][-1].round(3), flush=True)
             arrays[f"{setting}.{name}"] = np.array(curves, np.float32)
             if setting == "ring":
                 arrays[f"ring.{name}.points"] = fakes.numpy().astype(np.float16)
             else:
                 arrays[f"digits.{name}.sheet"] = fakes[:16].add(1).mul(127.5).round().byte().numpy()
+                if name in ("exact", "gp"):
+                    arrays[f"digits.{name}.variety"] = np.array(place.variety(place.judged(first, SEEDS[0])))
         arrays[f"{setting}.floor"] = np.array([place.floor(seed) for seed in SEEDS])
+    arrays["digits.real.variety"] = np.array(digits.variety(digits.rest[:1000]))
+    arrays["digits.exact_256"] = np.array([large.run("exact", 0)["curve"]], np.float32)
     seconds = time.process_time() - start
     about = {
         "command": "python data/make_losses.py",

@@ -82,3 +82,14 @@ def test_in_the_plane_the_third_step_makes_the_copies_in_four_seeds_of_five(run)
     assert three.shape == two.shape == (5, 3)
     assert ((three[:, :2] < 0.1).all(1)).sum() == 4
     assert (two[:, :2] > 0.9).all()
+
+
+def test_without_the_third_step_the_place_is_in_a_code_that_g_does_not_read(run):
+    read_back, mode, read, made = run["ring_codes"][1].T
+    assert (read_back < 0.01).all()
+    assert (mode > 0.99).all()
+    assert (read < 0.001 * made).all()
+    _updates, seconds, score = run["two_steps_0.longer"].T
+    assert score[0] == pytest.approx(run["two_steps_0.curve"][-1, SCORE])  # the same run goes on
+    assert seconds[-1] < run["alae_0.curve"][-1, SECONDS]
+    assert score[-1] < run["gp_0.curve"][-1, SCORE]

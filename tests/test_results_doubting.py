@@ -52,6 +52,24 @@ def test_cosines_are_cosines(estimators):
     assert (np.abs(arrays["generator.halves"]) <= 1).all()
 
 
+def test_a_field_without_noise_may_pass_the_cosine_of_two_halves(estimators):
+    arrays, about = estimators
+    of = dict(zip(about["controls"], np.moveaxis(arrays["generator.controls"], 1, 0), strict=True))
+    halves = arrays["generator.halves"]  # seed, (at the fakes, in the weights by batch, all)
+    assert (of["ten nearest"] > halves).all()
+    assert (of["ten nearest"] < np.sqrt(halves)).all()
+    assert (arrays["generator.rest"][:, :3] > 0.2).all()
+
+
+def test_the_exact_loss_loses_variety_and_large_batches_do_not_cure_it():
+    arrays, _ = data.results("losses")
+    exact, gp, real = (arrays[f"digits.{name}.variety"] for name in ("exact", "gp", "real"))
+    assert (exact[[0, 1, 3, 4]] < gp[[0, 1, 3, 4]]).all()
+    assert (gp[[0, 1, 3, 4]] < real[[0, 1, 3, 4]]).all()
+    assert exact[5:].sum() == gp[5:].sum() == real[5:].sum() == 1000
+    assert arrays["digits.gp"][:, -1, 3].max() < arrays["digits.exact_256"][0, -1, 3]
+
+
 def test_five_losses_three_seeds_and_the_seconds_of_each():
     arrays, about = data.results("losses")
     for setting in ("ring", "digits"):
