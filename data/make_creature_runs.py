@@ -5,7 +5,6 @@
 About half an hour on one thread. Writes data/runs/creature_runs.npz and .json. Finished runs are kept in
 FOLDER, if one is given, so that a stopped command can go on.
 
-    least           (5,) the least distance of two kinds that differ in one part only, by the part
     light           (144, 32, 32, 3) int8: what one unit of light adds to each template of creatures.npz
     least           (5,) the least distance between two kinds with another body, colour, eyes, legs, ears
     RUN.kinds       (3, 2000) uint8: the kind nearest to each of 2,000 samples, after 1/7, 3/7 and all turns

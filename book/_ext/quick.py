@@ -1,4 +1,4 @@
-"""Sphinx extension: the same site in half the time. Two pages are written at once; trees are read once."""
+"""Sphinx extension: the same site, sooner. Two pages are written at once; trees are read once."""
 
 import functools
 import os
