@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ._arrays import as_float64
 from ._files import errors_as
+from .claims import row
 from .constraints import GradientPenalty, per_row
 from .errors import DataError, InputError
 from .lipschitz import gradient_norms
@@ -80,7 +81,7 @@ def diagnose(
     found = [name for name, known in KNOWN.items() if stands(known["when"], said)]
     if not any(KNOWN[name]["alarm"] for name in found):
         found.insert(0, "calm")
-    words = {key: value if isinstance(value, str) else f"{value:.3g}" for key, value in said.items()}
+    words = {key: value if isinstance(value, str) else row(value, 3) for key, value in said.items()}
     known = [(name, KNOWN[name]) for name in sorted(found, key=lambda name: not KNOWN[name]["alarm"])]
     return [Finding(name, one["alarm"], one["sentence"].format(**words), one["page"]) for name, one in known]
 
@@ -181,20 +182,20 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     caught = (OSError, ValueError, csv.Error)
     with errors_as(DataError, f"Cannot read {path}", "A log is a CSV file in UTF-8.", caught):
         table = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True)
-        rows = [(table.line_num, row) for row in table]
+        lines = [(table.line_num, cells) for cells in table]
     names = list(table.fieldnames or [])
-    if rows and None in rows[-1][1].values():  # what a lost machine leaves of a row
-        rows.pop()
-    if "step" in names and not rows:
+    if lines and None in lines[-1][1].values():  # what a lost machine leaves of a row
+        lines.pop()
+    if "step" in names and not lines:
         raise DataError(f"{path} has no rows yet. 'wganlab train --log N' writes one each N updates.")
-    full = {name: None for name in names if any(row[name] for _, row in rows)}
+    full = {name: None for name in names if any(cells[name] for _, cells in lines)}
     for name in {*CURVES, *LOOKED} & {*full}:
         full[name] = []
-        for line, row in rows:
+        for line, cells in lines:
             with errors_as(DataError, f"{path}, line {line}, '{name}'", "A log has numbers only. Mend it."):
-                full[name].append(float(row[name] or ""))
+                full[name].append(float(cells[name] or ""))
     log = checked(full, DataError, str(path))
-    if len({*names}) < len(names) or any(None in row for _, row in rows):
+    if len({*names}) < len(names) or any(None in cells for _, cells in lines):
         raise DataError(f"{path} has columns without a name of their own: {', '.join(names)}. Name each.")
     return log
 
