@@ -430,7 +430,7 @@ def value(action, rng):
         return rng.choice(
             [str(choice) for choice in action.choices if choice != "compile"]
         )  # which takes a minute
-    if action.dest in ("folder", "out", "source", "places", "critic"):
+    if action.dest in ("folder", "place", "out", "source", "places", "critic"):
         return rng.choice(PLACES)
     if action.dest in ("steps", "batch", "count", "n", "size", "threads", "every", "log"):
         return rng.choice([*SMALL, "8", "64", str(10**6)] if action.dest != "steps" else SMALL)

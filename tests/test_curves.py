@@ -1,6 +1,7 @@
 """The doctor for curves: each finding on a log made by hand, on both sides of its limit, and files."""
 
 import json
+import os
 import re
 import string
 from dataclasses import replace
@@ -221,7 +222,7 @@ def test_a_log_of_ones_own(name, tmp_path):
 
 BAD = {
     "": "needs the column 'step', and has: none",
-    "epoch,loss\n0,1.5\n": "needs the column 'step', and has: epoch, loss. Name yours as 'wganlab train'",
+    "epoch,loss\n0,1.5\n": "needs the column 'step', and has: epoch, loss. Name yours so: step, critic_loss",
     "Wall time,Step,Value\n1,2,3\n": "needs the column 'step', and has: Wall time, Step, Value",
     "step,loss\n1,2\n": "needs the column 'critic_loss', and has: step, loss",
     HEADER: "has no rows yet. 'wganlab train --log N'",
@@ -231,7 +232,7 @@ BAD = {
     f"{HEADER}1,2,3\n2,3,\n3,4,5\n": "line 3, 'penalty': could not convert string to float: ''",
     f"{HEADER}1,0,5,0,1\n2,0,4,0,1\n": "has columns without a name of their own: step, critic_loss, penalty",
     "step,critic_loss,step\n1,2,3\n": "has columns without a name of their own: step, critic_loss, step",
-    f"{HEADER}1,2,3\n1,2,3\n": "its steps grow, but 1 follows 1. Cut off what another run wrote",
+    f"{HEADER}1,2,3\n1,2,3\n": "its steps grow, but 1 follows 1. Cut it there",
     f"{HEADER}5,2,3\nnan,2,3\n": "its steps grow, but nan follows 5",
     '"step,critic_loss\n1,2\n': "Cannot read .*unexpected end of data",
     "step,critic_loss\n1,\0\n": "(line 2|line contains NUL)",
@@ -252,9 +253,12 @@ def test_what_is_no_log_is_refused_with_the_value_found(text, tmp_path, capsys):
 
 def test_files_that_cannot_be_read(tmp_path, capsys):
     (tmp_path / "latin.csv").write_bytes(b"step,critic_loss,\xfc\n")
-    for name, message in (("none", "There is no log"), ("", "There is no log"), ("latin.csv", "Cannot read")):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("none", "", "pipe", "x" * 300):
         assert __main__.main(["diagnose", str(tmp_path / name)]) == 3
-        assert message in capsys.readouterr().err
+        assert "There is no log" in capsys.readouterr().err
+    assert __main__.main(["diagnose", str(tmp_path / "latin.csv")]) == 3
+    assert "Cannot read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

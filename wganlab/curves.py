@@ -17,6 +17,7 @@ sentences are in ``curves.toml``; the book's page of questions counts how often 
 
 import contextlib
 import csv
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -156,16 +157,14 @@ def checked(columns: Mapping[str, ArrayLike], kind: type, name: str) -> dict[str
     """Those columns that are known, as vectors; raises ``kind`` unless they are the log of one run."""
     if missing := [column for column in REQUIRED if column not in columns]:
         found = f"'{missing[0]}', and has: {', '.join(map(str, columns))[:200] or 'none'}"
-        names = ", ".join(CURVES)
-        raise kind(f"{name} needs the column {found}. Name yours as 'wganlab train' does: {names}.")
+        raise kind(f"{name} needs the column {found}. Name yours so: {', '.join(CURVES)}.")
     log = {key: as_float64(columns[key], key, 1, finite=False) for key in CURVES if key in columns}
     if len({len(curve) for curve in log.values()}) > 1:
         found = ", ".join(f"{key}: {len(curve)}" for key, curve in log.items())
         raise kind(f"{name} has as many numbers in each curve, found {found}. Leave out what is not logged.")
     if (stuck := np.flatnonzero(~(np.diff(log["step"]) > 0))).size:
         before, after = log["step"][stuck[0] : stuck[0] + 2]
-        found = f"{after:g} follows {before:g}"
-        raise kind(f"{name} is of one run, so its steps grow, but {found}. Cut off what another run wrote.")
+        raise kind(f"{name} is of one run: its steps grow, but {after:g} follows {before:g}. Cut it there.")
     ends = {key: as_float64(columns[key], key, None, finite=False) for key in LOOKED if key in columns}
     return log | {key: value.ravel() for key, value in ends.items()}
 
@@ -176,12 +175,11 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     A column without any entry is left out, and so is a last row that was cut off. Raises ``DataError`` for a
     file that cannot be read or is no such log: the line, what stands there, and what should.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
         raise DataError(f"There is no log {path}. Name a file, or a folder that 'wganlab train' made.")
     caught = (OSError, ValueError, csv.Error)
     with errors_as(DataError, f"Cannot read {path}", "A log is a CSV file in UTF-8.", caught):
-        table = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True)
+        table = csv.DictReader(Path(path).read_text(encoding="utf-8-sig").splitlines(), strict=True)
         lines = [(table.line_num, cells) for cells in table]
     names = list(table.fieldnames or [])
     if lines and None in lines[-1][1].values():  # what a lost machine leaves of a row

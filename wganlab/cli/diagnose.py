@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from .terminal import print_result
 def run(options: argparse.Namespace) -> int:
     """The exit code: 6 if there is an alarm."""
     place, recipe, seen = options.place, None, {}
-    log = curves.read(place / "log.csv" if place.is_dir() else place)
+    log = curves.read(place / "log.csv" if os.path.isdir(place) else place)
     if (place / CHECKPOINT).exists():
         recipe, seen = last_look(place)
     findings = curves.diagnose(log | seen, recipe=recipe)
