@@ -40,7 +40,7 @@ book: site ## build the book from the committed notebooks and print where it is
 # browser, is an early one. Kernels of notebooks are forked (book/conftest.py).
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: site ## build the book, then test every page in a browser, the package, its docstrings and every notebook
+test: site ## build the book, then test every lecture in a browser, the package, its docstrings and every notebook
 	@echo "== pages, notebooks and package: about 10 minutes on two cores"
 	$(PYTEST) --nbval --doctest-modules --ignore=tests/conftest.py tests book wganlab -m "not mutation and not slow"
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
