@@ -41,7 +41,7 @@ book: site ## build the book from the committed notebooks and print where it is
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: site ## build the book, then test every lecture in a browser, the package, its docstrings and every notebook
-	@echo "== pages, notebooks and package: about 10 minutes on two cores"
+	@echo "== pages, notebooks and package: 7 to 10 minutes on two cores"
 	$(PYTEST) --nbval --doctest-modules --ignore=tests/conftest.py tests book wganlab -m "not mutation and not slow"
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
