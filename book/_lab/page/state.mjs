@@ -21,8 +21,8 @@ export const SETTINGS = {
   nCritic: { label: "Critic steps a turn", values: [1, 2, 3, 5, 10, 20] },
   criticRate: { label: "Critic’s rate", values: rates },
   generatorRate: { label: "Generator’s rate", values: rates },
-  width: { label: "Width of both", values: [16, 32] },
-  n: { label: "Batch for exact W₁", values: [64, 128, 256] },
+  width: { label: "Width of both", values: [16, 32, 64] },
+  n: { label: "Batch for exact W₁", values: [64, 128, 256, 512] },
   seed: { label: "Seed", range: [1, 9999] },
 };
 
