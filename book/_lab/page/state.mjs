@@ -37,9 +37,9 @@ const GAMES = {
 const WIDTHS = { ring: 32, grid: 32, roll: 32, lines: 16, drawn: 32 };
 
 // What a game needs at a width: wide networks with a penalty want smaller rates.
+const CAREFUL = { 32: { criticRate: 0.002, generatorRate: 0.001 }, 64: { criticRate: 0.001, generatorRate: 0.0005 } };
 function usual(recipe, width) {
-  const wide = width === 32 && (recipe === "wgan_gp" || recipe === "wgan_lp");
-  return { ...GAMES[recipe], ...(wide && { criticRate: 0.002, generatorRate: 0.001 }) };
+  return { ...GAMES[recipe], ...((recipe === "wgan_gp" || recipe === "wgan_lp") && CAREFUL[width]) };
 }
 
 // The letter W, for a board on which nobody has drawn yet.
