@@ -274,7 +274,7 @@ def tab(browser, base, mode="light"):
     context.close()
 
 
-def visit(browser, site, protocol, names, *modes):
+def visit(browser, site, protocol, names, *modes, tab=tab):
     """{name: Visit} for pages of `site`, opened in the first of `modes` and then turned to the others."""
     visits = {}
     with served(site, protocol) as base, tab(browser, base, modes[0]) as (page, faults):
@@ -296,7 +296,8 @@ def visit(browser, site, protocol, names, *modes):
                 faults += [f"{mode}: {fault}" for fault in page.evaluate(FAULTS)]
             files = {url: site / unquote(url[len(base) :]) for url in weights if url.startswith(base)}
             sizes = {url: file.stat().st_size for url, file in files.items() if file.is_file()}
-            visits[name] = Visit(list(faults), sizes, page.locator(".interactive-figure").count())
+            figures = page.evaluate("document.querySelectorAll('.interactive-figure').length")
+            visits[name] = Visit(list(faults), sizes, figures)
     return visits
 
 
