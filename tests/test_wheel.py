@@ -1,4 +1,4 @@
-"""The wheel in an empty folder, as a reader has it: README's snippets and the commands, without this repository.
+"""The wheel in an empty folder, as a reader has it: README's snippets and the commands, beside nothing else.
 
 Needs the folder of an installed wheel in WGANLAB_WHEEL (`.ci/run` makes one); without it the tests skip.
 """
