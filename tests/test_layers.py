@@ -13,7 +13,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"engine"},
-    {"alae", "checkpoints", "mistakes", "tricks"},
+    {"alae", "checkpoints", "curves", "mistakes", "tricks"},
     {"__init__"},
     {"training"},
     {"recipes", "metrics", "lipschitz"},

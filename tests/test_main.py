@@ -32,7 +32,7 @@ from wganlab.training import train as algorithm
 CPU = ["--device", "cpu", "--threads", "1"]
 RING = ["--data", "ring", "--batch", "8", *CPU]
 HEADER = ",".join(train.COLUMNS)
-VERBS = ("train", "sample", "evaluate", "audit", "doctor")
+VERBS = ("train", "sample", "evaluate", "diagnose", "audit", "doctor")
 
 
 @pytest.fixture(autouse=True)
@@ -399,7 +399,7 @@ def test_old_checkpoints_say_what_a_run_is():
 def test_each_verb_reads_its_checkpoint_once(verb, tmp_path, monkeypatch):
     if verb in ("audit", "doctor"):
         return
-    assert run("train", tmp_path, "--steps", 1, *RING) == 0
+    assert run("train", tmp_path, "--steps", 1, "--log", 1, *RING) == 0
     read, seen = checkpoints.verified, []
     monkeypatch.setattr(checkpoints, "verified", lambda path: seen.append(path) or read(path))
     assert run(verb, tmp_path, *(["--resume", "--steps", 2] if verb == "train" else [])) == 0
@@ -815,6 +815,8 @@ sample run --count 100000000
 sample run --format jpg
 evaluate run -n 1
 evaluate run -n 10001
+diagnose
+diagnose log.csv --rows 3
 audit
 doctor me"""
 ODD = [
@@ -893,6 +895,7 @@ def test_the_examples_of_the_help_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in ("mine", "ada", "bo"):
         (tmp_path / f"{name}.py").write_text(PENALTY)
+    (tmp_path / "mine.csv").write_text("step,critic_loss\n1,0.5\n")
     (tmp_path / "my").mkdir()
     make_pictures(tmp_path / "my" / "pictures", 8)
     lines = examples(capsys)
@@ -900,7 +903,7 @@ def test_the_examples_of_the_help_run(tmp_path, monkeypatch, capsys):
     for words in lines:
         if words[0] == "torchrun":
             words = words[words.index("wganlab") :]
-        fewer = ["--steps", "2"] if words[1] == "train" and "--resume" not in words else []
+        fewer = ["--steps", "2", "--log", "1"] if words[1] == "train" and "--resume" not in words else []
         if "cifar10" in words or "mnist" in words:
             grammar.parser().parse_args(words[1:])
             continue

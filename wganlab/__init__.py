@@ -8,7 +8,7 @@
    helps a GAN to train: layers and functions Game -> Game), ``alae`` (a GAN cut in two places, so that it
    encodes), ``games`` (two numbers that play).
 3. Measuring: ``metrics`` (exact W1, Fréchet distance, modes), ``lipschitz`` (how steep a critic is),
-   ``benchmark_pair`` (two distributions whose W1 is known).
+   ``benchmark_pair`` (two distributions whose W1 is known), ``curves`` (what a run's log says of it).
 4. Looking: ``plots`` (figures), ``interactive`` (figures that a reader moves).
 5. Rooms you need not enter: ``engine`` (the same game, faster), ``checkpoints`` (nothing lost), ``data``
    (digits, MNIST, CIFAR-10, kept results), ``mistakes`` (the bug zoo and ``audit``), ``cli`` (the command

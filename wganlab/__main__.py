@@ -1,7 +1,7 @@
 """``python -m wganlab`` and the command ``wganlab``: from arguments to an exit code.
 
-0 done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 6 audit found a bug; 129, 130 and 143 ended by SIGHUP,
-Ctrl-C and SIGTERM. A failure is one line on stderr, without a traceback unless ``--debug`` asks for it.
+0 done, 2 usage, 3 data, 4 checkpoint, 5 diverged, 6 audit or diagnose found a fault; 129, 130 and 143 ended
+by SIGHUP, Ctrl-C and SIGTERM. A failure is one line on stderr, without a traceback unless ``--debug`` asks.
 """
 
 import argparse

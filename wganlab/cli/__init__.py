@@ -1,4 +1,4 @@
-"""The command line, one module a verb: ``train``, ``sample``, ``evaluate``, ``audit``, ``doctor``.
+"""The command line, one module for each verb of ``wganlab --help``.
 
 ``grammar`` reads the arguments and imports nothing slow, so that ``wganlab --help`` answers at once.
 """

@@ -16,7 +16,7 @@ RECIPES = ("gan", "dcgan", "wgan", "wgan_gp", "wgan_lp", "sn_gan")
 RECIPES += ("wgan_gp_toy", "wgan_gp_digits", "wgan_gp_resnet")
 CODES = """\
 exit codes:
-  0 done   2 usage   3 data   4 checkpoint   5 diverged   6 audit found a bug
+  0 done   2 usage   3 data   4 checkpoint   5 diverged   6 audit or diagnose found a fault
   129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM (train saves a checkpoint first)
   1 several processes that lost each other, or what nobody foresaw"""
 
@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"wganlab {__version__}")
     top.add_argument("--debug", action="store_true", help="show where a failure comes from")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", title="verbs", required=True)
-    for fill in (train, sample, evaluate, audit, doctor):
+    for fill in (train, sample, evaluate, diagnose, audit, doctor):
         purpose, epilog = help_of(fill)
         short = purpose[0].lower() + purpose[1:-1]
         verb = verbs.add_parser(fill.__name__, help=short, description=purpose, epilog=epilog)
@@ -199,6 +199,23 @@ def evaluate(verb: argparse.ArgumentParser) -> None:
     add("-n", type=whole(2, 10_000), default=500, metavar="N", help="rows a sample (default: %(default)s)")
     add("--from", dest="source", type=source, metavar="PATH", help="the data; default: as in training")
     add("--json", action="store_true", help="print one JSON object")
+
+
+def diagnose(verb: argparse.ArgumentParser) -> None:
+    """Say in plain sentences what a run's log shows, and what no log shows.
+
+    examples:
+      wganlab diagnose runs/ring
+      wganlab diagnose runs/ring/log.csv
+      wganlab diagnose mine.csv --json
+
+    A folder is read with its checkpoint: its recipe tells what is due, and a last look measures slopes,
+    weights and the exact W1. A file is read alone; one of your own needs the columns step and critic_loss,
+    and may have penalty, generator_loss and estimate (E f(x) - E f(g(z)), where the critic raises that).
+    A line with ! is an alarm and makes the code 6; one with - is a note.
+    """
+    verb.add_argument("place", type=path, metavar="FOLDER|FILE.csv", help="of 'wganlab train', or your own")
+    verb.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def audit(verb: argparse.ArgumentParser) -> None:
