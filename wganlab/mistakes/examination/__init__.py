@@ -7,25 +7,53 @@ law of eps included. Each step takes records and returns records.
 
 import contextlib
 import inspect
+import itertools
 import math
 
 from torch import nn
 
 from ...errors import InputError
-from .calls import ROWS, Layout, Observed, Penalty, broadcast_notes, find, fixed, layout_notes, other_channels
+from .calls import (
+    BATCHES,
+    MOST,
+    OF_AXES,
+    ROWS,
+    Call,
+    Layout,
+    Observed,
+    Penalty,
+    Row,
+    broadcast_notes,
+    find,
+    fixed,
+    layout_notes,
+    other_channels,
+    shapes,
+    shapes_in,
+    shapes_with,
+    tried,
+)
 from .critics import examine_critic
-from .explanation import Explanation, derive, explain
+from .explanation import Explanation, derive, diagnose_points, explain
 from .probes import undisturbed
-from .report import Finding, Report
+from .report import DEPARTURES, Finding, Report
+from .wrappers import refuse
 
 __all__ = ["audit"]
 
 
-def audit(gradient_penalty: Penalty, *, critic: nn.Module | None = None) -> Report:
+def audit(
+    gradient_penalty: Penalty,
+    *,
+    critic: nn.Module | None = None,
+    shape: Row | None = None,
+    batch: int | None = None,
+) -> Report:
     """Which known bugs a function ``gradient_penalty(critic, x, x_fake) -> number`` has.
 
-    The function is called with probe critics of known slopes, on rows (m, d) and on pictures
-    (m, C, H, W). They remember the points at which they were asked, so each number is compared with
+    The function is called with probe critics of known slopes, on rows (m, d), pictures (m, C, H, W),
+    sequences (m, T, F) and volumes (m, C, D, H, W), or on rows of that ``shape`` and in batches of ``batch``
+    alone. They remember the points at which they were asked, so each number is compared with
     the right formula and with the wrong ones exactly; only the law of eps needs statistics, with
     false alarms below 1e-9. Two-sided and one-sided penalties of any weight are right. With
     ``critic`` that critic too is examined: rows must not influence each other.
@@ -33,7 +61,8 @@ def audit(gradient_penalty: Penalty, *, critic: nn.Module | None = None) -> Repo
     What is found is a ``Report``. No bug found is no proof: it means that the value, its
     gradient in the weights, the points and the side effects are right on the probes. Exceptions of
     the function become findings or notes. Random states are restored. Less than a second for most.
-    Raises ``InputError`` for what cannot be called.
+    Raises ``InputError`` for what cannot be called, or takes other arguments or another kind of critic: the
+    error then ends in a function to audit instead, ready to paste.
 
     >>> import torch
     >>> from wganlab.constraints import GradientPenalty
@@ -43,63 +72,83 @@ def audit(gradient_penalty: Penalty, *, critic: nn.Module | None = None) -> Repo
     >>> audit(lambda critic, x, x_fake: right(critic, x, x_fake, torch.randn(len(x)))).names
     ('normal-eps',)
     """
-    check_arguments(gradient_penalty, critic)
+    check_arguments(gradient_penalty, critic, shape, batch)
     with undisturbed():
-        found, notes, weight_and_side = judge(gradient_penalty)
+        found, notes, weight_and_side = judge(gradient_penalty, shape, batch)
         if critic is not None:
             bugs, said = examine_critic(critic)
             found, notes = found | bugs, [*notes, *said]
     return Report(tuple(Finding.of(*item) for item in found.items()), tuple(notes), *weight_and_side)
 
 
-def check_arguments(gradient_penalty: object, critic: object) -> None:
-    """Raise ``InputError`` for what cannot be called with (critic, x, x_fake), and for what is no critic."""
+def check_arguments(gradient_penalty: object, critic: object, shape: object, batch: object) -> None:
+    """Raise ``InputError`` for what cannot be called, for what is no critic, and for an impossible batch."""
     if not callable(gradient_penalty):
         raise InputError(
             f"audit needs a function gradient_penalty(critic, x, x_fake), "
             f"got {type(gradient_penalty).__name__}. Hand over the function, not what it returned."
         )
-    try:
-        with contextlib.suppress(ValueError):  # a builtin without a signature
-            inspect.signature(gradient_penalty).bind(None, None, None)
-    except TypeError as error:
-        raise InputError(
-            f"audit calls the function with (critic, x, x_fake) alone, but: {error}. "
-            f"Wrap it: lambda critic, x, x_fake: yours(critic, x, x_fake, ...)."
-        ) from error
     if critic is not None and not isinstance(critic, nn.Module):
         raise InputError(f"audit needs an nn.Module as critic, got {type(critic).__name__}.")
+    size = math.prod(shape or (1,)) * (batch or 1)
+    if (shape and len(shape) not in OF_AXES) or not 0 < size <= MOST:
+        rule = f"audit needs a shape of 1 to 4 sizes and at most {MOST} numbers in a batch"
+        raise InputError(f"{rule}, got {shape} and {batch} rows. Leave out what is not fixed.")
 
 
-def examine(function: Penalty, layout: Layout) -> tuple[dict[str, str], Explanation | None]:
-    """What one layout shows: of each bug what was seen first (name -> seen), and what explains them."""
+def examine(function: Penalty, layout: Layout) -> tuple[dict[str, str], list[str], Explanation | None]:
+    """What one layout shows: of each bug what was seen first (name -> seen), notes, and what explains them."""
     observed = Observed(function, layout)
-    explanation = explain(observed)
+    explanation, notes = explain(observed), []
     findings: dict[str, str] = {}
     for name, seen in derive(observed, explanation):
         findings.setdefault(name, seen)
-    return findings, explanation
+    graph = observed.answered and observed.answered[0].value.requires_grad
+    if "writes-grad" in findings and not graph and not findings.keys() & {"no-graph", "wrong-weight-gradient"}:
+        del findings["writes-grad"]
+        notes.append("it calls backward() by itself and adds its gradient to .grad; call none on what it gives")
+    for name, parts in DEPARTURES.items():
+        if findings.keys() >= set(parts):
+            findings = {name: findings[parts[-1]]} | {k: v for k, v in findings.items() if k not in parts}
+    return findings, notes, explanation
 
 
-def judge(function: Penalty) -> tuple[dict[str, str], list[str], tuple[float | None, bool | None]]:
+def judge(
+    function: Penalty, shape: Row | None, batch: int | None
+) -> tuple[dict[str, str], list[str], tuple[float | None, bool | None]]:
     """Bugs (name -> seen), notes, and the weight and side, each None if it could not be found."""
-    found, notes, explanations, refused = {}, [], [], {}
-    for kind in ROWS:
-        layout, error = find(function, kind)
-        if layout is None:
-            refused[kind] = error
+    try:
+        with contextlib.suppress(ValueError):  # a builtin without a signature
+            inspect.signature(function).bind(None, None, None)
+    except TypeError as error:
+        refuse(function, str(error))
+        raise InputError(f"audit calls the function with (critic, x, x_fake) alone, but: {error}.") from error
+    taken, refused = layouts(function, shape, batch)
+    found, notes, explanations = {}, [], []
+    if not taken:
+        refuse(function, " ".join(call.error for call in refused.values()))
+        return {"raises": told(refused)}, notes, (None, None)
+    home = any(layout.usual for layout, _ in taken.values())
+    for kind, (layout, error) in taken.items():
+        if home and spread(function, layout):
+            notes.append(f"{kind}: it does run on {layout}, by broadcasting, and is wrong there")
             continue
-        notes += layout_notes(function, layout)
-        bugs, explanation = examine(function, layout)
+        bugs, said, explanation = examine(function, layout)
+        if kind == "volumes" and explanation and explanation.formula and explanation.formula.axes == (1, 2, 3):
+            notes.append("volumes: it does run, but its norm is that of pictures")
+            continue
+        if not (shape or batch):
+            bugs = fixed(function, layout, error) | bugs
+        notes += [*layout_notes(function, layout), *(f"{kind}: {each}" for each in said)]
         explanations.append(explanation)
-        found = fixed(function, layout, error) | bugs | found
-        if kind == "pictures" and not found:  # a bug may show with another number of channels alone
-            found, explanation = examine(function, other_channels(layout))
+        if layout.carrier == "x_fake":
+            bugs["needs-attached-fakes"] = f"{layout} are taken if x_fake hangs on a graph; else {error}"
+        found = bugs | found
+        if kind == "pictures" and not (found or shape):  # a bug may show with another number of channels alone
+            found, _, explanation = examine(function, other_channels(layout))
             explanations.append(explanation)
-    if not explanations:
-        return {"raises": f"on {' and '.join(refused)}: {refused['rows']}"}, notes, (None, None)
-    notes += [f"{kind}: not taken ({error})" for kind, error in refused.items()]
-    if "pictures" in refused:
+    notes += [f"{kind}: not taken ({refused[kind].error})" for kind in ("rows", "pictures") if kind in refused]
+    if "pictures" in refused and "rows" in taken:
         notes += broadcast_notes(function)
     known = [each for each in explanations if each and each.formula]
     for each in [] if found else known[1:]:
@@ -107,3 +156,45 @@ def judge(function: Penalty) -> tuple[dict[str, str], list[str], tuple[float | N
         if side != first_side or not math.isclose(weight, first, rel_tol=1e-3):
             found["unknown"] = f"{known[0]}, {each}: two different penalties"
     return found, notes, known[0].weight_and_side if known else (None, None)
+
+
+def layouts(
+    function: Penalty, shape: Row | None, batch: int | None
+) -> tuple[dict[str, tuple[Layout, str]], dict[str, Call]]:
+    """Of each kind of data the layout that is taken, with the error on the usual one; and the calls refused.
+
+    The numbers in the text of errors are tried where no other shape is taken.
+    """
+    if shape or batch:
+        own = itertools.product([batch] if batch else BATCHES, [shape] if shape else [])
+        stages = [lambda kind, _: [*own] or [(batch, row) for row in ROWS[kind]]]
+    else:
+        stages = [shapes, shapes_in, shapes_with]
+    taken, refused, errors = {}, {}, ""
+    for stage in stages:
+        said = errors
+        for kind in [OF_AXES[len(shape)]] if shape else ROWS:
+            if kind == "sequences" and sum(layout.usual for layout, _ in taken.values()) == 2:
+                break  # it takes rows and pictures of any size, so it does not count axes
+            layout, calls = find(function, kind, stage(kind, said))
+            errors += " ".join({call.error for call in calls})
+            first = refused.setdefault(kind, calls[0]) if calls else refused[kind]
+            if layout:
+                taken[kind] = layout, first.error
+        if taken:
+            break
+    return taken, {kind: call for kind, call in refused.items() if kind not in taken}
+
+
+def spread(function: Penalty, layout: Layout) -> bool:
+    """Whether a layout that is not the usual one is taken because eps is broadcast over it."""
+    points = tried(function, layout).blocks
+    return not layout.usual and bool(points) and {"batch-eps", "pixel-eps", "constant-eps"} & {*diagnose_points(points[-1:])}
+
+
+def told(refused: dict[str, Call]) -> str:
+    """The errors with the kinds of data that raise them, where the function came farthest first."""
+    kinds: dict[str, list[str]] = {}
+    for kind, call in sorted(refused.items(), key=lambda item: item[1].reached, reverse=True):
+        kinds.setdefault(call.error, []).append(kind)
+    return "; ".join(f"on {' and '.join(names)}: {error}" for error, names in kinds.items())
