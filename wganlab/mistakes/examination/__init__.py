@@ -14,6 +14,7 @@ from torch import nn
 
 from ...errors import InputError
 from .calls import (
+    BATCH,
     BATCHES,
     MOST,
     OF_AXES,
@@ -28,10 +29,10 @@ from .calls import (
     fixed,
     layout_notes,
     other_channels,
-    shapes,
     shapes_in,
     shapes_with,
     tried,
+    unusual_shapes,
 )
 from .critics import examine_critic
 from .explanation import Explanation, derive, diagnose_points, explain
@@ -163,13 +164,11 @@ def layouts(
 ) -> tuple[dict[str, tuple[Layout, str]], dict[str, Call]]:
     """Of each kind of data the layout that is taken, with the error on the usual one; and the calls refused.
 
-    The numbers in the text of errors are tried where no other shape is taken.
+    Unusual shapes are tried where no usual one is taken, and then the numbers in the text of errors.
     """
-    if shape or batch:
-        own = itertools.product([batch] if batch else BATCHES, [shape] if shape else [])
-        stages = [lambda kind, _: [*own] or [(batch, row) for row in ROWS[kind]]]
-    else:
-        stages = [shapes, shapes_in, shapes_with]
+    usual = [lambda kind, _: [(BATCH, ROWS[kind][0])], lambda kind, _: sum(unusual_shapes(kind), [])]
+    own = lambda kind, _: [*itertools.product([batch] if batch else BATCHES, [shape] if shape else ROWS[kind])]
+    stages = [own] if shape or batch else [*usual, shapes_in, shapes_with]
     taken, refused, errors = {}, {}, ""
     for stage in stages:
         said = errors

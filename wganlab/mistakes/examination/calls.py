@@ -268,11 +268,6 @@ def unusual_shapes(kind: str) -> tuple[list[Shape], list[Shape]]:
     return [pair for pair in one if fits(*pair)], [pair for pair in both if fits(*pair)]
 
 
-def shapes(kind: str, _: str) -> list[Shape]:
-    """The batch sizes and rows that a function of this kind of data may take, the usual one first."""
-    return [(BATCH, ROWS[kind][0]), *itertools.chain(*unusual_shapes(kind))]
-
-
 def shapes_in(kind: str, errors: str) -> list[Shape]:
     """Whole shapes that stand in the text of errors.
 
@@ -290,11 +285,10 @@ def shapes_with(kind: str, errors: str) -> list[Shape]:
     >>> shapes_with("rows", "size of tensor a (5) must match that of b (40)")
     [(40, (5,)), (6, (40,))]
     """
-    usual, pairs = ROWS[kind][0], []
+    usual, pairs, tried = ROWS[kind][0], [], [*itertools.chain(*unusual_shapes(kind))]
     for n in sorted({*map(int, re.findall(r"\b[1-9]\d{0,4}\b", re.sub(r"expected \d+", "", errors)))})[:12]:
         sides = itertools.combinations(range(len(usual) + 1), 2)
         pairs += [(n, usual), *((BATCH, (*usual[:k], *[n] * (j - k), *usual[j:])) for k, j in sides)]
-    tried = shapes(kind, "")
     return [pair for pair in pairs if pair not in tried and pair[0] not in pair[1] and math.prod(pair[1]) < 6e4]
 
 
