@@ -13,27 +13,8 @@ import math
 from torch import nn
 
 from ...errors import InputError
-from .calls import (
-    BATCH,
-    BATCHES,
-    MOST,
-    OF_AXES,
-    ROWS,
-    Call,
-    Layout,
-    Observed,
-    Penalty,
-    Row,
-    broadcast_notes,
-    find,
-    fixed,
-    layout_notes,
-    other_channels,
-    shapes_in,
-    shapes_with,
-    tried,
-    unusual_shapes,
-)
+from . import calls
+from .calls import BATCH, BATCHES, MOST, OF_AXES, ROWS, Call, Layout, Observed, Penalty, Row
 from .critics import examine_critic
 from .explanation import Explanation, derive, diagnose_points, explain
 from .probes import undisturbed
@@ -108,6 +89,8 @@ def examine(function: Penalty, layout: Layout) -> tuple[dict[str, str], list[str
     if "writes-grad" in findings and not graph and not findings.keys() & {"no-graph", "wrong-weight-gradient"}:
         del findings["writes-grad"]
         notes.append("it calls backward() by itself and adds its gradient to .grad; call none on what it gives")
+    if "foreign-units" in findings:
+        findings.pop("wrong-target")
     for name, parts in DEPARTURES.items():
         if findings.keys() >= set(parts):
             findings = {name: findings[parts[-1]]} | {k: v for k, v in findings.items() if k not in parts}
@@ -139,18 +122,18 @@ def judge(
             notes.append("volumes: it does run, but its norm is that of pictures")
             continue
         if not (shape or batch):
-            bugs = fixed(function, layout, error) | bugs
-        notes += [*layout_notes(function, layout), *(f"{kind}: {each}" for each in said)]
+            bugs = calls.fixed(function, layout, error) | bugs
+        notes += [*calls.layout_notes(function, layout), *(f"{kind}: {each}" for each in said)]
         explanations.append(explanation)
         if layout.carrier == "x_fake":
             bugs["needs-attached-fakes"] = f"{layout} are taken if x_fake hangs on a graph; else {error}"
         found = bugs | found
         if kind == "pictures" and not (found or shape):  # a bug may show with another number of channels alone
-            found, _, explanation = examine(function, other_channels(layout))
+            found, _, explanation = examine(function, calls.other_channels(layout))
             explanations.append(explanation)
     notes += [f"{kind}: not taken ({refused[kind].error})" for kind in ("rows", "pictures") if kind in refused]
     if "pictures" in refused and "rows" in taken:
-        notes += broadcast_notes(function)
+        notes += calls.broadcast_notes(function)
     known = [each for each in explanations if each and each.formula]
     for each in [] if found else known[1:]:
         (weight, side), (first, first_side) = each.weight_and_side, known[0].weight_and_side
@@ -166,18 +149,18 @@ def layouts(
 
     Unusual shapes are tried where no usual one is taken, and then the numbers in the text of errors.
     """
-    usual = [lambda kind, _: [(BATCH, ROWS[kind][0])], lambda kind, _: sum(unusual_shapes(kind), [])]
+    usual = [lambda kind, _: [(BATCH, ROWS[kind][0])], lambda kind, _: sum(calls.unusual_shapes(kind), [])]
     own = lambda kind, _: [*itertools.product([batch] if batch else BATCHES, [shape] if shape else ROWS[kind])]
-    stages = [own] if shape or batch else [*usual, shapes_in, shapes_with]
+    stages = [own] if shape or batch else [*usual, calls.shapes_in, calls.shapes_with]
     taken, refused, errors = {}, {}, ""
     for stage in stages:
         said = errors
         for kind in [OF_AXES[len(shape)]] if shape else ROWS:
             if kind == "sequences" and sum(layout.usual for layout, _ in taken.values()) == 2:
                 break  # it takes rows and pictures of any size, so it does not count axes
-            layout, calls = find(function, kind, stage(kind, said))
-            errors += " ".join({call.error for call in calls})
-            first = refused.setdefault(kind, calls[0]) if calls else refused[kind]
+            layout, asked = calls.find(function, kind, stage(kind, said))
+            errors += " ".join({call.error for call in asked})
+            first = refused.setdefault(kind, asked[0]) if asked else refused[kind]
             if layout:
                 taken[kind] = layout, first.error
         if taken:
@@ -187,8 +170,10 @@ def layouts(
 
 def spread(function: Penalty, layout: Layout) -> bool:
     """Whether a layout that is not the usual one is taken because eps is broadcast over it."""
-    points = tried(function, layout).blocks
-    return not layout.usual and bool(points) and {"batch-eps", "pixel-eps", "constant-eps"} & {*diagnose_points(points[-1:])}
+    call = calls.tried(function, layout)
+    if layout.usual or not call.probe.points:
+        return False
+    return bool({"batch-eps", "pixel-eps", "constant-eps"} & {*diagnose_points(call.blocks[-1:])})
 
 
 def told(refused: dict[str, Call]) -> str:

@@ -45,7 +45,7 @@ class Target(NamedTuple):
     def of(cls, function: Callable) -> "Target":
         """What a function, a method or an object that can be called is in a wrapper."""
         method = function if inspect.isroutine(function) else getattr(function, "forward", function.__call__)
-        owner, inner = getattr(method, "__self__", None), inspect.unwrap(getattr(method, "__func__", method))
+        owner, inner = getattr(method, "__self__", None), getattr(method, "__wrapped__", method)
         wanted = [name for name, each in inspect.signature(method).parameters.items()
                   if each.default is each.empty and each.kind < each.VAR_POSITIONAL]  # fmt: skip
         if owner is None:
@@ -166,7 +166,7 @@ def refuse(function: Callable, errors: str) -> None:
     """Raise ``InputError`` that ends in a wrapper in which the function can be judged; return if none is found."""
     gpu = re.search(TABLE["cuda"]["when"], errors) is not None
     target = Target.of(function)
-    known = getattr(inspect.unwrap(function), "__globals__", {})
+    known = getattr(getattr(function, "__wrapped__", function), "__globals__", {})
     before = dict(known)
     try:
         found = next(filter(None, (each.mended() for each in wrappers(target, gpu))), None)
