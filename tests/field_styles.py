@@ -1,4 +1,4 @@
-"""Penalties for ``test_field``, in the styles of the field; the docstring of each is the verdict, "ok" or names."""
+"""Penalties for ``test_field``, in the styles of the field; the docstring of each is the verdict."""
 
 import math
 

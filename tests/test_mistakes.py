@@ -175,7 +175,11 @@ NUMBERS = [
     ("foreign-units", "costs 0", lambda: cost("foreign-units", 0.3, 0.4)),
     ("not-the-critic", "slope 5 costs 0", lambda: cost("not-the-critic", 3.0, 4.0)),
     ("needs-attached-fakes", "slope 5 costs 160", lambda: attached_cost(3.0, 4.0)),
-    ("depends-on-calls", "cost 160", lambda: -cost("depends-on-calls", 3.0, 4.0) + cost("depends-on-calls", 3.0, 4.0)),
+    (
+        "depends-on-calls",
+        "cost 160",
+        lambda: -cost("depends-on-calls", 3.0, 4.0) + cost("depends-on-calls", 3.0, 4.0),
+    ),
     ("no-graph", "costs 160", lambda: cost("no-graph", 3.0, 4.0)),
     ("no-graph", "instead of 80", lambda: length("no-graph", 3.0, 4.0, twin=right)),
     ("wrong-weight-gradient", "costs 160", lambda: cost("wrong-weight-gradient", 3.0, 4.0)),

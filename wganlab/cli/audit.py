@@ -37,7 +37,9 @@ def run(options: argparse.Namespace) -> int:
             if options.debug and not foreseen:
                 raise
             said = str(error) if foreseen else f"it cannot be judged ({type(error).__name__})"
-            said, _, wrapper = said.replace("FILE.py:audited", f"{place.rpartition(':')[0]}:audited").partition("\n\n")
+            said, _, wrapper = said.replace(
+                "FILE.py:audited", f"{place.rpartition(':')[0]}:audited"
+            ).partition("\n\n")
             print_error(f"{place}: {said}")
             if wrapper:
                 write_line(f"\n{wrapper}", sys.stderr)
@@ -121,7 +123,9 @@ def attribute(module: Any, name: str, file: str) -> Any:
             try:  # a method wants an object, a static method does not
                 found = found()
             except (Exception, SystemExit):
-                found = found.__new__(found)  # it may be of use without its attributes, or a wrapper sets them
+                found = found.__new__(
+                    found
+                )  # it may be of use without its attributes, or a wrapper sets them
         found = getattr(found, part)
     return instance(found, name, file) if isinstance(found, type) else found
 

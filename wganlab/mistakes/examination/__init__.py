@@ -7,18 +7,17 @@ law of eps included. Each step takes records and returns records.
 
 import contextlib
 import inspect
-import itertools
 import math
 
 from torch import nn
 
 from ...errors import InputError
 from . import calls
-from .calls import BATCH, BATCHES, MOST, OF_AXES, ROWS, Call, Layout, Observed, Penalty, Row
+from .calls import MOST, OF_AXES, Call, Layout, Observed, Penalty, Row
 from .critics import examine_critic
-from .explanation import Explanation, derive, diagnose_points, explain
+from .explanation import Explanation, derive, explain
 from .probes import undisturbed
-from .report import DEPARTURES, Finding, Report
+from .report import KNOWN_BY, Finding, Report
 from .wrappers import refuse
 
 __all__ = ["audit"]
@@ -79,22 +78,20 @@ def check_arguments(gradient_penalty: object, critic: object, shape: object, bat
 
 
 def examine(function: Penalty, layout: Layout) -> tuple[dict[str, str], list[str], Explanation | None]:
-    """What one layout shows: of each bug what was seen first (name -> seen), notes, and what explains them."""
+    """What one layout shows: of each bug what was seen first (name -> seen), notes, and the explanation."""
     observed = Observed(function, layout)
     explanation, notes = explain(observed), []
-    findings: dict[str, str] = {}
+    found: dict[str, str] = {}
     for name, seen in derive(observed, explanation):
-        findings.setdefault(name, seen)
+        found.setdefault(name, seen)
     graph = observed.answered and observed.answered[0].value.requires_grad
-    if "writes-grad" in findings and not graph and not findings.keys() & {"no-graph", "wrong-weight-gradient"}:
-        del findings["writes-grad"]
-        notes.append("it calls backward() by itself and adds its gradient to .grad; call none on what it gives")
-    if "foreign-units" in findings:
-        findings.pop("wrong-target")
-    for name, parts in DEPARTURES.items():
-        if findings.keys() >= set(parts):
-            findings = {name: findings[parts[-1]]} | {k: v for k, v in findings.items() if k not in parts}
-    return findings, notes, explanation
+    if "writes-grad" in found and not (graph or {"no-graph", "wrong-weight-gradient"} & found.keys()):
+        del found["writes-grad"]
+        notes.append(f"{layout.kind}: it calls backward() by itself, into .grad; call none on what it gives")
+    for name, parts in KNOWN_BY.items():
+        if found.keys() >= set(parts):
+            found = {name: found[parts[-1]]} | {key: said for key, said in found.items() if key not in parts}
+    return found, notes, explanation
 
 
 def judge(
@@ -107,73 +104,42 @@ def judge(
     except TypeError as error:
         refuse(function, str(error))
         raise InputError(f"audit calls the function with (critic, x, x_fake) alone, but: {error}.") from error
-    taken, refused = layouts(function, shape, batch)
-    found, notes, explanations = {}, [], []
+    taken, refused = calls.layouts(function, shape, batch)
     if not taken:
         refuse(function, " ".join(call.error for call in refused.values()))
-        return {"raises": told(refused)}, notes, (None, None)
-    home = any(layout.usual for layout, _ in taken.values())
+        return {"raises": told(refused)}, [], (None, None)
+    found, notes, explanations = {}, [], []
     for kind, (layout, error) in taken.items():
-        if home and spread(function, layout):
-            notes.append(f"{kind}: it does run on {layout}, by broadcasting, and is wrong there")
-            continue
         bugs, said, explanation = examine(function, layout)
-        if kind == "volumes" and explanation and explanation.formula and explanation.formula.axes == (1, 2, 3):
-            notes.append("volumes: it does run, but its norm is that of pictures")
+        usual = any(other.usual for other, _ in taken.values())
+        broadcast = usual and not layout.usual and bugs.keys() & {"batch-eps", "pixel-eps"}
+        if broadcast or (kind == "volumes" and explanation and explanation.axes == (1, 2, 3)):
+            notes.append(f"{layout}: it does run, and is wrong there: {', '.join(bugs)}")
             continue
+        notes += [*calls.layout_notes(function, layout), *said]
+        explanations.append(explanation)
         if not (shape or batch):
             bugs = calls.fixed(function, layout, error) | bugs
-        notes += [*calls.layout_notes(function, layout), *(f"{kind}: {each}" for each in said)]
-        explanations.append(explanation)
         if layout.carrier == "x_fake":
             bugs["needs-attached-fakes"] = f"{layout} are taken if x_fake hangs on a graph; else {error}"
         found = bugs | found
-        if kind == "pictures" and not (found or shape):  # a bug may show with another number of channels alone
+        if kind == "pictures" and not (found or shape):  # a bug may show with other channels alone
             found, _, explanation = examine(function, calls.other_channels(layout))
             explanations.append(explanation)
-    notes += [f"{kind}: not taken ({refused[kind].error})" for kind in ("rows", "pictures") if kind in refused]
+    notes += [
+        f"{kind}: not taken ({refused[kind].error})" for kind in refused if kind in ("rows", "pictures")
+    ]
     if "pictures" in refused and "rows" in taken:
         notes += calls.broadcast_notes(function)
+    if "unknown" in found:  # a critic that gives one score a row may be the reason
+        usual = next(layout for layout, _ in taken.values())
+        refuse(function, "", lambda wrapped: not examine(wrapped, usual)[0])
     known = [each for each in explanations if each and each.formula]
     for each in [] if found else known[1:]:
         (weight, side), (first, first_side) = each.weight_and_side, known[0].weight_and_side
         if side != first_side or not math.isclose(weight, first, rel_tol=1e-3):
             found["unknown"] = f"{known[0]}, {each}: two different penalties"
     return found, notes, known[0].weight_and_side if known else (None, None)
-
-
-def layouts(
-    function: Penalty, shape: Row | None, batch: int | None
-) -> tuple[dict[str, tuple[Layout, str]], dict[str, Call]]:
-    """Of each kind of data the layout that is taken, with the error on the usual one; and the calls refused.
-
-    Unusual shapes are tried where no usual one is taken, and then the numbers in the text of errors.
-    """
-    usual = [lambda kind, _: [(BATCH, ROWS[kind][0])], lambda kind, _: sum(calls.unusual_shapes(kind), [])]
-    own = lambda kind, _: [*itertools.product([batch] if batch else BATCHES, [shape] if shape else ROWS[kind])]
-    stages = [own] if shape or batch else [*usual, calls.shapes_in, calls.shapes_with]
-    taken, refused, errors = {}, {}, ""
-    for stage in stages:
-        said = errors
-        for kind in [OF_AXES[len(shape)]] if shape else ROWS:
-            if kind == "sequences" and sum(layout.usual for layout, _ in taken.values()) == 2:
-                break  # it takes rows and pictures of any size, so it does not count axes
-            layout, asked = calls.find(function, kind, stage(kind, said))
-            errors += " ".join({call.error for call in asked})
-            first = refused.setdefault(kind, asked[0]) if asked else refused[kind]
-            if layout:
-                taken[kind] = layout, first.error
-        if taken:
-            break
-    return taken, {kind: call for kind, call in refused.items() if kind not in taken}
-
-
-def spread(function: Penalty, layout: Layout) -> bool:
-    """Whether a layout that is not the usual one is taken because eps is broadcast over it."""
-    call = calls.tried(function, layout)
-    if layout.usual or not call.probe.points:
-        return False
-    return bool({"batch-eps", "pixel-eps", "constant-eps"} & {*diagnose_points(call.blocks[-1:])})
 
 
 def told(refused: dict[str, Call]) -> str:

@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -189,6 +189,8 @@ class Observed:
         self.dead = Call(function, layout, DEAD, layout.random(m, rng))
         size = math.prod(layout.row)
         many = max(m, min(256, MOST // size)) if free else m
+        if free and tried(function, replace(layout, m=many)).error:
+            many = max(m, many // 6 * 6)  # 2 or 3 rows may be one sample
         total = 2048 if size <= 256 else min(512, max(64, 8 * MOST // size))
         seeds = range(max(2, total // many))
         self.segments = [Call(function, layout, BENT, layout.segments(many), number) for number in seeds]
@@ -219,7 +221,7 @@ def tried(function: Penalty, layout: Layout) -> Call:
 def side_effects(
     critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]
 ) -> tuple[dict[str, str], list[str]]:
-    """What a call changed, by name, given each part with its old numbers and flag, which is put back; notes."""
+    """What a call changed, by name, given each part with its old numbers and flag, put back; and notes."""
     effects, notes = {}, []
     if not critic.training:
         effects["switches-mode"] = "the critic's training flag was True and is False"
@@ -268,28 +270,28 @@ def unusual_shapes(kind: str) -> tuple[list[Shape], list[Shape]]:
     return [pair for pair in one if fits(*pair)], [pair for pair in both if fits(*pair)]
 
 
-def shapes_in(kind: str, errors: str) -> list[Shape]:
-    """Whole shapes that stand in the text of errors.
+def shapes(kind: str, stage: int, errors: str) -> list[Shape]:
+    """What is tried: the usual shape, unusual ones, those in the text of errors, and numbers out of it.
 
-    >>> shapes_in("pictures", "shape '[6, 16, 128, 128]' is invalid for input of size 30")
+    >>> shapes("pictures", 2, "shape '[6, 16, 128, 128]' is invalid for input of size 30")
     [(6, (16, 128, 128))]
-    """
-    listed = [[*map(int, text.split(", "))] for text in re.findall(r"[\[(](\d+(?:, \d+)+)[\])]", errors)]
-    pairs = [(m, tuple(row)) for m, *row in listed if len(row) == len(ROWS[kind][0])]
-    return [(m, row) for m, row in dict.fromkeys(pairs) if m not in row and 0 < m * math.prod(row) <= MOST]
-
-
-def shapes_with(kind: str, errors: str) -> list[Shape]:
-    """The usual shape with a number out of the text of errors as batch size, or as some sides of a row.
-
-    >>> shapes_with("rows", "size of tensor a (5) must match that of b (40)")
+    >>> shapes("rows", 3, "size of tensor a (5) must match that of b (40)")
     [(40, (5,)), (6, (40,))]
     """
-    usual, pairs, tried = ROWS[kind][0], [], [*itertools.chain(*unusual_shapes(kind))]
-    for n in sorted({*map(int, re.findall(r"\b[1-9]\d{0,4}\b", re.sub(r"expected \d+", "", errors)))})[:12]:
-        sides = itertools.combinations(range(len(usual) + 1), 2)
-        pairs += [(n, usual), *((BATCH, (*usual[:k], *[n] * (j - k), *usual[j:])) for k, j in sides)]
-    return [pair for pair in pairs if pair not in tried and pair[0] not in pair[1] and math.prod(pair[1]) < 6e4]
+    usual, unusual = ROWS[kind][0], [*itertools.chain(*unusual_shapes(kind))]
+    if stage < 2:
+        return [[(BATCH, usual)], unusual][stage]
+    pairs, most = [], MOST if stage == 2 else 4e5
+    if stage == 2:
+        lists = (map(int, text.split(", ")) for text in re.findall(r"[\[(](\d+(?:, \d+)+)[\])]", errors))
+        pairs = [(m, tuple(row)) for m, *row in lists if len(row) == len(usual)]
+    else:
+        numbers = {*map(int, re.findall(r"\b[1-9]\d{0,4}\b", re.sub(r"expected \d+", "", errors)))}
+        for n in sorted(numbers)[:12]:
+            sides = itertools.combinations(range(len(usual) + 1), 2)
+            pairs += [(n, usual), *((BATCH, (*usual[:k], *[n] * (j - k), *usual[j:])) for k, j in sides)]
+    new = dict.fromkeys(pairs).keys() - {(BATCH, usual), *unusual}
+    return sorted((m, row) for m, row in new if m not in row and m * math.prod(row) <= most)[::-1]
 
 
 def template(error: str) -> str:
@@ -304,15 +306,43 @@ def template(error: str) -> str:
 def find(function: Penalty, kind: str, pairs: list[Shape]) -> tuple[Layout | None, list[Call]]:
     """The first layout of that kind with one of the shapes that the function takes, and the calls tried."""
     calls: list[Call] = []
+    troubles = set()
     for pair in pairs:
         for each in KINDS:
             layout = Layout(kind, *pair, *each)
             calls.append(tried(function, layout))
             if not calls[-1].error:
                 return layout, calls
-            if len(calls) > 1 and each == KINDS[0] and template(calls[-1].error) == template(calls[0].error):
-                break  # the same trouble as before: dtype and scores are not the reason
+            if each == KINDS[0] and (trouble := template(calls[-1].error)) in troubles:
+                break  # as before: dtype and scores are not the reason
+            troubles.add(trouble)
     return None, calls
+
+
+def layouts(
+    function: Penalty, shape: Row | None, batch: int | None
+) -> tuple[dict[str, tuple[Layout, str]], dict[str, Call]]:
+    """Of each kind of data the layout that is taken, with the error on the usual one; and the calls refused.
+
+    Unusual shapes are tried where no usual one is taken, and then the numbers in the text of errors.
+    """
+    taken, refused, errors = {}, {}, ""
+    for stage in range(1 if shape or batch else 4):
+        said = errors
+        for kind in [OF_AXES[len(shape)]] if shape else ROWS:
+            if kind == "sequences" and sum(layout.usual for layout, _ in taken.values()) == 2:
+                break  # it takes rows and pictures of any size, so it does not count axes
+            pairs = shapes(kind, stage, said)
+            if shape or batch:
+                pairs = [*itertools.product([batch] if batch else BATCHES, [shape] if shape else ROWS[kind])]
+            layout, tries = find(function, kind, pairs)
+            errors += " ".join({call.error for call in tries})
+            first = refused.setdefault(kind, tries[0]) if tries else refused[kind]
+            if layout:
+                taken[kind] = layout, first.error
+        if taken:
+            break
+    return taken, {kind: call for kind, call in refused.items() if kind not in taken}
 
 
 def other_channels(layout: Layout) -> Layout:

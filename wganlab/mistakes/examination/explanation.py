@@ -43,6 +43,11 @@ class Explanation(NamedTuple):
         return self.formula.names(self.numbers[0][1].gradient.ndim) + sign
 
     @property
+    def axes(self) -> tuple[int, ...]:
+        """Those that the norm runs over, none if no formula is known."""
+        return self.formula.axes if self.formula else ()
+
+    @property
     def weight_and_side(self) -> tuple[float, bool] | None:
         """What a report says of the formula: its weight, and whether it is one-sided."""
         return (float(f"{abs(self.weight):.6g}"), self.formula.one_sided) if self.formula else None
@@ -75,7 +80,7 @@ def explain(observed: Observed) -> Explanation | None:
 
 
 def packed(plain: Explanation, pack: int) -> Explanation | None:
-    """The explanation in which as many rows are one sample, as for a critic of several rows; None if none is."""
+    """The explanation in which as many rows are one sample of the critic; None if there is none."""
     numbers = []
     for each, (value, gradient, eps) in plain.numbers:
         if len(gradient) % pack:
@@ -118,7 +123,6 @@ def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tupl
 
 def strangeness(observed: Observed) -> dict[str, str]:
     """Why no formula can give the numbers: they change from call to call, or not with the critic."""
-    first, *others = observed.repeated
     if any(each.failure for each in observed.repeated):
         return {}
     values = [each.value.item() for each in observed.repeated]
@@ -128,7 +132,8 @@ def strangeness(observed: Observed) -> dict[str, str]:
         return {"not-the-critic": f"{seen}: the value does not depend on the critic"}
     before = observed.usual[0].value.item()
     if not math.isclose(before, values[0], rel_tol=1e-6):
-        return {"depends-on-calls": f"{first} costs {before:.6g} at first, and {values[0]:.6g} in a later call"}
+        seen = f"{observed.repeated[0]} costs {before:.6g} at first, and {values[0]:.6g} in a later call"
+        return {"depends-on-calls": seen}
     return {}
 
 

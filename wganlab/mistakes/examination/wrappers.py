@@ -112,21 +112,25 @@ class Wrapper(NamedTuple):
             yield f"takes ({', '.join(self.target.arguments)}){where}"
         if self.settings:
             names = re.findall('"(.*?)"', " ".join(self.settings))
-            yield f"reads {', '.join(names)} from its {'object' if self.target.made else 'file'}"
+            places = {"vars(critic)": "the critic", "vars(owner)": "its object"}
+            yield f"reads {', '.join(names)} from {places.get(self.settings[0].split('[')[0], 'its file')}"
         if self.critic["said"]:
             yield self.critic["said"]
 
+    @property
+    def function(self) -> Callable:
+        """What the lines define."""
+        space = dict(self.target.space)
+        exec(str(self), space)
+        return space["audited"]
+
     def tried(self) -> str:
-        """What the function raised in this wrapper, "" if it gave a number that follows the critic's slope."""
-        space, errors = dict(self.target.space), []
-        try:
-            exec(str(self), space)
-        except Exception as error:
-            return str(error)
+        """What the function raised in it, "" if it gave a number that follows the critic's slope."""
+        audited, errors = self.function, []
         for layout in LAYOUTS:
             values = []
             for probe in (PROBES[0], PROBES[3]):
-                call = Call(space["audited"], layout, probe, layout.segments(layout.m))
+                call = Call(audited, layout, probe, layout.segments(layout.m))
                 if call.failure:
                     errors.append(call.failure)
                     break
@@ -144,7 +148,9 @@ class Wrapper(NamedTuple):
         if missing is None or len(self.settings) == SETTINGS:
             return None
         kind, name = missing.groups()
-        place = {"Critic": "vars(critic)", self.target.made.split("(")[0].split(".")[0]: "vars(owner)"}.get(kind)
+        place = {"Critic": "vars(critic)", self.target.made.split("(")[0].split(".")[0]: "vars(owner)"}.get(
+            kind
+        )
         if place is None or (kind == "Critic" and name != "device" and hasattr(torch.Tensor, name)):
             return None
         lines = (f'{place}["{name}"] = {code}' for code in meanings(name)[:3])
@@ -162,14 +168,19 @@ def wrappers(target: Target, gpu: bool) -> Iterator[Wrapper]:
             yield Wrapper(target, arguments, critic, gpu, settings)
 
 
-def refuse(function: Callable, errors: str) -> None:
-    """Raise ``InputError`` that ends in a wrapper in which the function can be judged; return if none is found."""
+def refuse(function: Callable, errors: str, accepts: Callable[[Callable], bool] | None = None) -> None:
+    """Raise ``InputError`` with a wrapper in which the function can be judged; return if there is none.
+
+    With ``accepts`` those wrappers alone count which it accepts, and whose critics give several values.
+    """
     gpu = re.search(TABLE["cuda"]["when"], errors) is not None
     target = Target.of(function)
     known = getattr(getattr(function, "__wrapped__", function), "__globals__", {})
     before = dict(known)
     try:
-        found = next(filter(None, (each.mended() for each in wrappers(target, gpu))), None)
+        ways = (each for each in wrappers(target, gpu) if not accepts or "gives" in each.critic["said"])
+        mended = (way for way in (each.mended() for each in ways) if way)
+        found = next((way for way in mended if not accepts or accepts(way.function)), None)
     finally:
         known.update(before)
     if found:
