@@ -40,8 +40,8 @@ book: site ## build the book from the committed notebooks and print where it is
 # browser, is an early one. Kernels of notebooks are forked (book/conftest.py).
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: site ## build the book, then test every page in a browser, the package, its docstrings and every notebook
-	@echo "== pages, notebooks and package: about 10 minutes on two cores"
+test: site ## build the book, then test every lecture in a browser, the package, its docstrings and every notebook
+	@echo "== pages, notebooks and package: 7 to 10 minutes on two cores"
 	$(PYTEST) --nbval --doctest-modules --ignore=tests/conftest.py tests book wganlab -m "not mutation and not slow"
 	@$(BIN)/python -c 'import sys; sys.path.insert(0, "tests"); import test_browser; sys.exit(not test_browser.chromium())' || printf '%s\n' '' \
 	  '########################################################################' \
@@ -51,7 +51,7 @@ test: site ## build the book, then test every page in a browser, the package, it
 
 slow: site ## the tests that take long: compilers, real commands, each figure and the lab with keys and mouse
 	$(PYTEST) tests -m "slow and not mutation and not browser" -rs
-	$(BIN)/python -m pytest tests/test_browser.py tests/test_interactive.py tests/test_lab_page.py -m "slow and browser" -rs
+	$(BIN)/python -m pytest tests/test_browser.py tests/test_interactive.py tests/test_lab_page.py tests/test_firefox.py -m "slow and browser" -rs
 
 nbval: $(VENV)/installed
 	$(PYTEST) --nbval book/

@@ -2,9 +2,9 @@
 
     python benchmarks/lab.py [--quick]
 
-Builds the page with `book/_ext/lab.py`, opens it as a file in headless Chromium (found as in
-`tests/test_browser.py`), works its buttons and reads its own counters: turns, seconds of training and of
-painting.
+Builds the page with `book/_ext/lab.py`, opens it as a file in Chromium and in Firefox without a window (found
+as in `tests/test_browser.py` and `tests/firefox.py`), starts and stops it, and reads its own counters: turns,
+seconds of training and of painting. The page without its kernel is measured in turns with it.
 """
 
 import argparse
@@ -18,13 +18,15 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
+import firefox  # noqa: E402
 import test_browser  # noqa: E402
 import test_lab_core as core  # noqa: E402
 import test_lab_page as pages  # noqa: E402
@@ -37,17 +39,19 @@ RECIPES = {
     "wgan_lp": "WGAN-GP, one-sided",
 }
 NOW = "[lab.state.turns, lab.state.seconds, performance.now() / 1000, lab.painting, lab.paints]"
-REALS = ("Float64", "Float32")
+GAMES = [("wgan_gp", 16), ("wgan_gp", 32), ("wgan_gp", 64)]  # each with its width, in both browsers
+GAMES += [(recipe, 32) for recipe in ("gan", "minimax", "wgan", "wgan_lp")]
+ARITHMETICS = {"Float64": "double", "Float32": "single", "kernel": "kernel"}
 NO_WORKER = "delete window.Worker;"
-# Milliseconds of one distance, ring against a normal law. Clocks in a page are coarse: ten are timed at once.
+# Milliseconds of one distance, ring against a normal law. Clocks in a page are coarse: two are timed at once.
 ASSIGN = """([n, rounds]) => {
   const random = stream(1), law = LAWS.ring(), found = [];
   const batch = () => [sample(law, new Float32Array(2 * n), n, random),
     Float32Array.from({ length: 2 * n }, () => random.normal())];
   for (let k = -1; k < rounds; k++) {
-    const pairs = Array.from({ length: 10 }, batch), begin = performance.now();
+    const pairs = Array.from({ length: 2 }, batch), begin = performance.now();
     for (const [x, y] of pairs) w1(x, y, n);
-    if (k >= 0) found.push((performance.now() - begin) / 10);
+    if (k >= 0) found.push((performance.now() - begin) / 2);
   }
   return found;
 }"""
@@ -61,8 +65,15 @@ def spread(values, digits):
 
 @contextmanager
 def opened(browser, file, address, before=None):
-    """The lab in a tab of its own, as wide as a usual window."""
-    context = browser.new_context(**test_browser.MODES["light"])
+    """The lab in a tab of its own, as wide as a usual window; in Chromium or in Firefox."""
+    mode = test_browser.MODES["light"]
+    if isinstance(browser, firefox.Firefox):
+        with firefox.tab(browser, "file:", mode) as (page, _):
+            page.goto(file.as_uri() + address)
+            pages.until(page, "lab.state !== null")
+            yield page
+        return
+    context = browser.new_context(**mode)
     context.set_default_timeout(60_000)
     page = context.new_page()
     if before:
@@ -92,18 +103,18 @@ def weight(file):
     yield f"{packed:,} after `gzip -9`. It asks for nothing else."
 
 
-def speed(browser, file, count, seconds):
-    yield "| game | critic steps | width | trained: best | median | range | wall: median | range |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for recipe, name in RECIPES.items():
-        for width in (16, 32):
-            with opened(browser, file, f"#recipe={recipe}&width={width}") as page:
-                steps = page.evaluate("lab.settings.nCritic")
-                found = windows(page, count, seconds)
-            trained = [turns / spent for turns, spent, *_ in found]
-            wall = [turns / passed for turns, _, passed, *_ in found]
-            rates = f"{max(trained):.0f} | {spread(trained, 0)} | {spread(wall, 0)}"
-            yield f"| {name} | {steps} | {width} | {rates} |"
+def speed(browser, file, plain, count, seconds):
+    yield "| game | width | trained: kernel | range | plain | range | ratio | wall: kernel | plain | ratio |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for recipe, width in GAMES:
+        address = f"#recipe={recipe}&width={width}"
+        with opened(browser, file, address) as one, opened(browser, plain, address) as other:
+            found = pages.race([one, other], count, seconds)
+        trained, wall = found[..., 0], found[..., 1]
+        ratios = [np.median(rates[0] / rates[1]) for rates in (trained, wall)]
+        cells = f"{spread(trained[0], 0)} | {spread(trained[1], 0)} | **{ratios[0]:.1f}**"
+        walls = f"{np.median(wall[0]):.0f} | {np.median(wall[1]):.0f} | **{ratios[1]:.1f}**"
+        yield f"| {RECIPES[recipe]} | {width} | {cells} | {walls} |"
 
 
 def painting(browser, file, count, seconds):
@@ -126,7 +137,7 @@ def sustained(browser, file, seeds, limit):
     for seed in seeds:
         with opened(browser, file, f"#seed={seed}") as page:
             begin = time.monotonic()
-            page.locator("#play").click()
+            page.evaluate("lab.start()")
             while True:
                 held, turns = page.evaluate("[lab.state.sustained, lab.state.turns]")
                 if held or turns > limit:
@@ -150,7 +161,7 @@ def distances(browser, file, rounds):
     source = "\n".join(pages.lab.body(module) for module in pages.lab.order(pages.lab.FOLDER / "core"))
     timed = f"(given) => {{\n{source}\nreturn ({ASSIGN})(given);\n}}"
     with opened(browser, file, "") as page:
-        for n in (64, 128, 256):
+        for n in (64, 128, 256, 512):
             low, middle, high = statistics.quantiles(page.evaluate(timed, [n, rounds]), n=4)
             yield f"| {n} | {middle:.2f} | {low:.2f} - {high:.2f} |"
 
@@ -170,13 +181,12 @@ def errors(quick):
     if core.NO_NODE:
         yield core.NO_NODE
         return
-    found = {
-        real: core.gradient_errors(f"{real}Array", core.NETS[-1:] if quick else core.NETS) for real in REALS
-    }
-    yield "| | " + " | ".join(f"gradient, {real} | loss, {real}" for real in REALS) + " |"
-    yield "|---" * (2 * len(REALS) + 1) + "|"
-    for game in (name for name in found[REALS[0]] if not name.endswith(", loss")):
-        values = [found[real][key] for real in REALS for key in (game, f"{game}, loss")]
+    nets = core.NETS[-1:] if quick else core.NETS
+    found = {name: core.gradient_errors(name, nets) for name in ARITHMETICS}
+    yield "| | " + " | ".join(f"gradient, {name} | loss, {name}" for name in ARITHMETICS.values()) + " |"
+    yield "|---" * (2 * len(ARITHMETICS) + 1) + "|"
+    for game in (name for name in found["kernel"] if not name.endswith(", loss")):
+        values = [errors[key] for errors in found.values() for key in (game, f"{game}, loss")]
         yield f"| {game.replace('_', '-')} | {' | '.join(f'{value:.0e}' for value in values)} |"
     yield ""
     steps, costs = core.step_error(), core.assignment_error()
@@ -193,42 +203,52 @@ def machine():
         return platform.processor() or platform.machine()
 
 
-def report(browser, file, quick):
-    count, seconds, rounds = (2, 1, 5) if quick else (7, 2, 40)
+def report(browser, other, file, plain, quick):
+    count, seconds, rounds = (2, 1, 5) if quick else (5, 1, 40)
     seeds = range(1, 3) if quick else pages.SEEDS
+    browsers = {f"Chromium {browser.version}": browser}
+    browsers |= {f"Firefox {other.version}": other} if other else {}
     yield from ["# The WGAN lab in the page", ""]
     yield f"`python benchmarks/lab.py{' --quick' if quick else ''}`: the page built from `book/_lab`, opened"
-    yield "as a file in headless Chromium without a GPU, on a machine that others use too. A turn is one"
-    yield "generator update with its critic updates, batch 128. Medians and ranges are over"
-    yield f"{count} windows of {seconds} s. Chromium {browser.version}, {machine()}, {os.cpu_count()} cores."
+    yield f"as a file without a GPU and without a window, on a machine that others use too: {machine()},"
+    yield f"{os.cpu_count()} cores. A turn is one generator update with its critic updates, batch 128."
     yield from ["", "## Weight", "", *weight(file)]
-    yield from ["", "## Turns a second", ""]
+    yield from ["", "## Turns a second, with the kernel and in plain JavaScript", ""]
     yield "Ring; each game as it is set at first, but for the width. **Trained**: turns a second of training,"
-    yield "which leaves out looks and pictures. **Wall**: turns a second that a reader waits."
-    yield from ["", *speed(browser, file, count, seconds)]
+    yield "which leaves out looks and pictures. **Wall**: turns a second that a reader waits. Both pages are"
+    yield f"open, and go in turns: medians and ranges over {count} windows of {seconds} s each, and the"
+    yield "median of the ratios."
+    for name, one in browsers.items():
+        yield from ["", f"### {name}", "", *speed(one, file, plain, count, seconds)]
+    if not other:
+        yield from ["", "Firefox is not installed: it was not measured."]
     yield from ["", "## Painting", ""]
-    yield "WGAN-GP as it is set at first, as fast as it goes, in a window of 1280 x 900. Shares of the time"
-    yield "on the wall. Painting is what the page's own scripts spend; the browser's drawing comes on top."
+    yield "WGAN-GP as it is set at first, as fast as it goes, in Chromium, in a window of 1280 x 900. Shares"
+    yield "of the time on the wall. Painting is what the page's own scripts spend; the browser's drawing"
+    yield "comes on top."
     yield from ["", *painting(browser, file, count, seconds)]
     yield from ["", "## Until all eight modes are held", ""]
     yield "WGAN-GP as it is set at first: at ten looks in a row, 25 turns apart, each mode has a quarter of"
     yield "its fair share of 1,024 points, or more, within 0.2 of its centre. Given is the last of the ten;"
     yield "the wall's clock runs from Start."
-    yield from ["", *sustained(browser, file, seeds, pages.TURNS)]
+    for name, one in browsers.items():
+        yield from ["", f"### In {name}", "", *sustained(one, file, seeds, pages.TURNS)]
     yield from ["", "## One exact distance", ""]
-    yield f"Two batches of n points, cost matrix and assignment together; {rounds} times ten pairs."
+    yield "Two batches of n points, cost matrix and assignment together, in Chromium;"
+    yield f"{rounds} times two pairs."
     yield from ["", *distances(browser, file, rounds)]
     yield from ["", "## Errors of the core", ""]
     yield "Under node, against `wganlab`'s own objectives and constraints in float64: the largest error over"
     yield "networks of widths 16 and 32, one to three hidden layers, slopes 0 and 0.2,"
-    yield "relative to the largest entry of the gradient. The page computes with Float32."
+    yield "relative to the largest entry of the gradient: plain JavaScript in double and in single precision,"
+    yield "and the kernel, which the page uses where it can."
     yield from ["", *errors(quick)]
     yield from ["", "## axe-core", ""]
     if importlib.util.find_spec("axe_playwright_python") is None:
         yield "Not installed."
     else:
         version = importlib.metadata.version("axe-playwright-python")
-        yield f"Findings, all rules on, best practices too (axe-playwright-python {version})."
+        yield f"Findings in Chromium, all rules on, best practices too (axe-playwright-python {version})."
         yield from ["", *axe(browser, file)]
 
 
@@ -240,13 +260,16 @@ def main():
     if program is None:
         sys.exit("No Chromium: install it, or set CHROMIUM to its path.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        file = Path(folder) / "lab.html"
+        file, plain = Path(folder) / "lab.html", Path(folder) / "plain.html"
         file.write_text(pages.lab.page(), encoding="utf-8")
+        plain.write_text(pages.page_without_kernel(Path(folder)), encoding="utf-8")
         browser = playwright.chromium.launch(executable_path=program, args=test_browser.ARGUMENTS)
+        other = firefox.firefox()
         lines = []
-        for line in report(browser, file, options.quick):
-            print(line, flush=True)
-            lines.append(line)
+        with firefox.Firefox(other) if other else nullcontext() as other:
+            for line in report(browser, other, file, plain, options.quick):
+                print(line, flush=True)
+                lines.append(line)
         browser.close()
     if not options.quick:
         (ROOT / "benchmarks" / "results" / "lab.md").write_text("\n".join([*lines, ""]), encoding="utf-8")

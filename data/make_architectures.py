@@ -16,15 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from make_wgan_digits import LATENT, SEEDS, M, gp, judge, mlp_generator, plain_generator, prior, wgan, x
 from torch import nn
-from torch.optim import RMSprop
 
-from wganlab import Draw, Game, data, metrics, networks, recipes, sampling, train, transport
+from wganlab import Draw, Game, data, networks, recipes, train
 from wganlab.engine import fast
 from wganlab.networks.resnet import Residual, convolution, up_block
-
-LATENT, M = 64, 32
-SEEDS = (0, 1, 2)
 
 
 def with_tanh(player):
@@ -58,27 +55,6 @@ def residual_critic(width=8):
     )  # fmt: skip
 
 
-def plain_generator(width=16):
-    """No BatchNorm, as many filters in each layer."""
-    return nn.Sequential(
-        nn.Linear(LATENT, width * 7 * 7), nn.ReLU(), nn.Unflatten(1, (width, 7, 7)),
-        nn.ConvTranspose2d(width, width, 4, stride=2, padding=1), nn.ReLU(),
-        nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1), nn.Tanh(),
-    )  # fmt: skip
-
-
-def mlp_generator():
-    """Four layers of 256 units; weights by He's rule, the last layer small and dark."""
-    generator = networks.mlp(LATENT, (1, 28, 28), hidden=(256,) * 4, last=nn.Tanh())
-    *hidden, last = (layer for layer in generator if isinstance(layer, nn.Linear))
-    for layer in hidden:
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        nn.init.zeros_(layer.bias)
-    nn.init.xavier_normal_(last.weight, gain=0.3)
-    nn.init.constant_(last.bias, -1.0)
-    return generator
-
-
 def with_critic(generator):
     return lambda: (generator(), networks.dcgan_critic(width=16))
 
@@ -93,38 +69,9 @@ PLAYERS = {
     ),
     "resnet": lambda: (residual_generator(), residual_critic()),
 }
-# As in make_wgan_digits.py: the GAN's rate is Radford et al.'s, the others ten and five times the papers'.
-wgan = replace(recipes.wgan, optimizer=partial(RMSprop, lr=5e-4))
-gp = replace(recipes.wgan_gp, optimizer=partial(recipes.adam, lr=5e-4, betas=(0.0, 0.9)))
 fast_gan = replace(recipes.gan, optimizer=partial(recipes.adam, lr=2e-3, betas=(0.5, 0.999)))
 RECIPES = {"gan10": (fast_gan, 1000), "gan": (recipes.gan, 1000), "wgan": (wgan, 200), "gp": (gp, 200)}
 ALONE = ("dcgan", "plain", "mlp")  # of these only gan10 is made here
-
-torch.set_num_threads(1)
-torch.set_flush_denormal(True)
-x, _ = data.digits()
-shuffled = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(1))]
-held, rest = shuffled[:1000], shuffled[1000:]
-prior = sampling.normal(LATENT)
-z_test = prior(1000, torch.Generator().manual_seed(7))
-classifier = metrics.trained_digit_classifier()
-
-
-def moments(pictures):
-    features = metrics.digit_features(pictures)
-    return features.mean(0), np.cov(features, rowvar=False)
-
-
-real_moments = moments(rest)
-
-
-@torch.no_grad()
-def judge(generator):
-    """Exact W1 of 500, the score of 1,000, the share of each of the ten classes, and 8 pictures."""
-    fake = generator(z_test)
-    w1 = transport.emd(held[:500].flatten(1), fake[:500].flatten(1)).distance
-    shares = classifier(fake).argmax(1).bincount(minlength=10) / len(fake)
-    return [w1, metrics.frechet_distance(*real_moments, *moments(fake)), *shares.tolist()], fake[:8]
 
 
 def play(players, recipe, updates, seed):

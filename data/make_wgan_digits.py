@@ -85,9 +85,8 @@ z_test = prior(1000, torch.Generator().manual_seed(7))
 classifier = metrics.trained_digit_classifier()
 
 
-@torch.no_grad()
 def moments(pictures):
-    features = classifier[:-1](pictures).double().numpy()
+    features = metrics.digit_features(pictures)
     return features.mean(0), np.cov(features, rowvar=False)
 
 
@@ -118,31 +117,37 @@ def play(make_generator, make_critic, recipe, updates, seed):
     return {"curve": np.array(rows, np.float32), "sheet": pictures.add(1).mul(127.5).round().byte().numpy()}
 
 
-folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-arrays, start = {}, time.process_time()
-for name, run in RUNS.items():
-    part = folder / f"{name}.npz" if folder else None
-    if part and part.exists():
-        result = dict(np.load(part))
-    else:
-        begin = time.process_time()
-        result = play(*run) | {"seconds": np.array(time.process_time() - begin)}
-        if part:
-            folder.mkdir(parents=True, exist_ok=True)
-            np.savez(part, **result)
-    step, loss, w1, score, *shares = result["curve"][-1]
-    print(f"{name:14} {float(result['seconds']):4.0f} s  loss {loss:9.5f}  W1 {w1:6.3f}  score {score:7.1f}"
-          f"  classes {sum(share > 0.0195 for share in shares)}", flush=True)  # fmt: skip
-    arrays |= {f"{name}.{key}": value for key, value in result.items()}
+def main():
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    arrays = {}
+    for name, run in RUNS.items():
+        part = folder / f"{name}.npz" if folder else None
+        if part and part.exists():
+            result = dict(np.load(part))
+        else:
+            begin = time.process_time()
+            result = play(*run) | {"seconds": np.array(time.process_time() - begin)}
+            if part:
+                folder.mkdir(parents=True, exist_ok=True)
+                np.savez(part, **result)
+        _, loss, w1, score, *shares = result["curve"][-1]
+        seconds = float(result["seconds"])
+        print(f"{name:14} {seconds:4.0f} s  loss {loss:9.5f}  W1 {w1:6.3f}  score {score:7.1f}"
+              f"  classes {sum(share > 0.0195 for share in shares)}", flush=True)  # fmt: skip
+        arrays |= {f"{name}.{key}": value for key, value in result.items()}
 
-seconds = sum(float(value) for key, value in arrays.items() if key.endswith("seconds"))
-arrays = {key: value for key, value in arrays.items() if key.endswith(("curve", "_0.sheet"))}
-arrays["w1_floor"] = np.array(transport.emd(held[:500].flatten(1), held[500:].flatten(1)).distance)
-arrays["score_floor"] = np.array(metrics.frechet_distance(*real_moments, *moments(held)))
-about = {
-    "command": "python data/make_wgan_digits.py",
-    "what": "GAN, WGAN and WGAN-GP on data/digits.npz with three generators; batch 32, seeds 0 to 2",
-    "seconds": round(seconds),
-}
-data.save_results(Path(__file__).parent / "runs", "wgan_digits", arrays, about)
-print(f"{seconds:.0f} s; floors: W1 {arrays['w1_floor']:.3f}, score {arrays['score_floor']:.2f}")
+    seconds = sum(float(value) for key, value in arrays.items() if key.endswith("seconds"))
+    arrays = {key: value for key, value in arrays.items() if key.endswith(("curve", "_0.sheet"))}
+    arrays["w1_floor"] = np.array(transport.emd(held[:500].flatten(1), held[500:].flatten(1)).distance)
+    arrays["score_floor"] = np.array(metrics.frechet_distance(*real_moments, *moments(held)))
+    about = {
+        "command": "python data/make_wgan_digits.py",
+        "what": "GAN, WGAN and WGAN-GP on data/digits.npz with three generators; batch 32, seeds 0 to 2",
+        "seconds": round(seconds),
+    }
+    data.save_results(Path(__file__).parent / "runs", "wgan_digits", arrays, about)
+    print(f"{seconds:.0f} s; floors: W1 {arrays['w1_floor']:.3f}, score {arrays['score_floor']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,8 +2,9 @@
 
 Needs a built book (`make book`; `_build/html`, or the folder in WGANLAB_SITE), Chromium (on the PATH, or the
 program in CHROMIUM) and the package `playwright`, which here only drives an installed browser. Where one of
-them is missing, the tests skip and say why. Each page is opened from a local server, 390 pixels wide; the
-slow tests open it anew in light, in dark and 390 pixels wide, from the server and as a file.
+them is missing, the tests skip and say why. Each page but the further pages is opened from a local server,
+390 pixels wide; the slow tests open every page in light, in dark and 390 pixels wide, from the server and as
+a file.
 Every fault that can be found on it is listed. The finders themselves are seen red on planted pages.
 """
 
@@ -31,7 +32,6 @@ MODES = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light", "device_scale_factor": 2},
 }
-BRIEF = ("phone",)  # what the ordinary run sees: where most goes wrong
 # Marks, in bytes as they are stored: a page with all it loads, and the whole site.
 PAGE, PAGE_WITH_MATH, INTERACTIVE_FIGURE, WHOLE_SITE = 1_000_000, 2_300_000, 350_000, 20_000_000
 
@@ -274,7 +274,7 @@ def tab(browser, base, mode="light"):
     context.close()
 
 
-def visit(browser, site, protocol, names, *modes):
+def visit(browser, site, protocol, names, *modes, tab=tab):
     """{name: Visit} for pages of `site`, opened in the first of `modes` and then turned to the others."""
     visits = {}
     with served(site, protocol) as base, tab(browser, base, modes[0]) as (page, faults):
@@ -296,7 +296,8 @@ def visit(browser, site, protocol, names, *modes):
                 faults += [f"{mode}: {fault}" for fault in page.evaluate(FAULTS)]
             files = {url: site / unquote(url[len(base) :]) for url in weights if url.startswith(base)}
             sizes = {url: file.stat().st_size for url, file in files.items() if file.is_file()}
-            visits[name] = Visit(list(faults), sizes, page.locator(".interactive-figure").count())
+            figures = page.evaluate("document.querySelectorAll('.interactive-figure').length")
+            visits[name] = Visit(list(faults), sizes, figures)
     return visits
 
 
@@ -314,8 +315,24 @@ def visited(browser):
     return functools.cache(lambda protocol, *modes: visit(browser, site, protocol, names, *modes))
 
 
+@pytest.fixture(scope="module")
+def lectures(browser):
+    """The visits of every page but the further pages, whose formulas take as long to typeset, on a phone."""
+    site = require_site()
+    names = [page.relative_to(site).as_posix() for page in pages_of(site) if "_further" not in page.stem]
+    assert len(names) > 20, f"{site} has {len(names)} pages"
+    return visit(browser, site, "http", names, "phone")
+
+
 def faults_of(visits):
     return [f"{name}: {fault}" for name, one in visits.items() for fault in one.faults]
+
+
+def overweight_of(visits):
+    return overweight(
+        {name: one.weights for name, one in visits.items()},
+        {name: one.figures for name, one in visits.items()},
+    )
 
 
 # ---- The book
@@ -326,8 +343,8 @@ def test_references_resolve():
     assert not faults, "\n".join(["", *faults])
 
 
-def test_every_page(visited):
-    faults = faults_of(visited("http", *BRIEF))
+def test_every_page_of_a_lecture(lectures):
+    faults = faults_of(lectures)
     assert not faults, "\n".join(["", *faults])
 
 
@@ -335,7 +352,8 @@ def test_every_page(visited):
 @pytest.mark.parametrize("protocol", ["http", "file"])
 @pytest.mark.parametrize("mode", MODES)
 def test_every_page_opened_anew(visited, protocol, mode):
-    faults = faults_of(visited(protocol, mode))
+    visits = visited(protocol, mode)
+    faults = faults_of(visits) + overweight_of(visits)
     assert not faults, "\n".join(["", *faults])
 
 
@@ -376,19 +394,10 @@ def test_what_is_folded_stands_open_on_paper(browser):
         assert faults == []
 
 
-def test_weights(visited):
-    visits = visited("http", *BRIEF)
-    for name, one in visits.items():
-        print(f"{sum(one.weights.values()):>10,} bytes  {name}")
+def test_weights(lectures):
+    assert overweight_of(lectures) == []
     total = sum(file.stat().st_size for file in require_site().rglob("*") if file.is_file())
     print(f"{total:>10,} bytes  the site")
-    assert (
-        overweight(
-            {name: one.weights for name, one in visits.items()},
-            {name: one.figures for name, one in visits.items()},
-        )
-        == []
-    )
     assert total <= WHOLE_SITE
 
 

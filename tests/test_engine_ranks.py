@@ -234,15 +234,19 @@ FAULTS = {  # what happens, and what the others say of it
     "fails": (fails, "rank {} ended with DataError: one bad file"),
     "never comes": (None, "Of 3 ranks, rank {} did not come within 10 seconds"),
 }
-LAUNCHED = [("stops", 2), ("is killed", 1), ("is late", 2), ("fails", 0), ("never comes", 1)]
+BRIEF = [("is killed", 1), ("is late", 2), ("fails", 0)]
 HOSTS = [("stops", 0), ("is killed", 0)]  # without torchrun rank 0 holds the store, and takes it along
+LONG = [("stops", 2), ("never comes", 1), *HOSTS]
 
 
 @pytest.fixture(scope="module")
-def faults(tmp_path_factory):
-    """All faults at once, each with three ranks of its own: most of their time is waiting."""
+def faults(tmp_path_factory, request):
+    """All faults asked for, at once, each with three ranks of its own: most of their time is waiting."""
     folder, launches = tmp_path_factory.mktemp("faults"), {}
-    for what, culprit in LAUNCHED + HOSTS:
+    asked = [getattr(item, "callspec", None) for item in request.session.items]
+    for what, culprit in [
+        (c.params["what"], c.params["culprit"]) for c in asked if c and {"what", "culprit"} <= c.params.keys()
+    ]:
         launches[what, culprit] = Launch(
             partial(goes_wrong, what, culprit),
             folder / f"{what} {culprit}",
@@ -255,7 +259,9 @@ def faults(tmp_path_factory):
         launch.kill()
 
 
-@pytest.mark.parametrize(("what", "culprit"), LAUNCHED + HOSTS)
+@pytest.mark.parametrize(
+    ("what", "culprit"), BRIEF + [pytest.param(*case, marks=pytest.mark.slow) for case in LONG]
+)
 def test_every_other_rank_names_the_one_that(faults, what, culprit):
     found = [failure for failure in faults[what, culprit].results() if not isinstance(failure, DataError)]
     assert len(found) == 2

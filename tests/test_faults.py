@@ -247,6 +247,7 @@ def test_kill_9_at_each_point_of_a_save(warm, tmp_path, moment, turn, finished):
     assert list(run.glob(".*.part")) == []
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_real_command(tmp_path, warm):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "wganlab", *faults.training(run, steps=10**6)]
@@ -499,7 +500,8 @@ def test_a_bare_environment_is_enough(tmp_path, bare):
     assert (run / "samples.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("stream", ["pipe", pytest.param("closed", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stream", ["pipe", "closed"])
 def test_nobody_reads_what_is_printed(tmp_path, stream):
     run, (read, write) = tmp_path / "run", os.pipe()
     os.close(read)

@@ -133,8 +133,8 @@ LIMITS = ("none", "clipping", "penalty", "one_sided")
 NETS = [(width, depth, slope) for width in (16, 32) for depth in (1, 2, 3) for slope in (0.0, 0.2)]
 
 
-def gradient_question(real: str, width: int, depth: int, slope: float, dead: bool = False) -> dict:
-    """Two players with biases, a batch, and all games; rounded to the core's precision beforehand.
+def gradient_question(arithmetic: str, width: int, depth: int, slope: float, dead: bool = False) -> dict:
+    """Two players with biases, a batch, and all games; rounded to the arithmetic's precision beforehand.
 
     The critic's slopes lie on both sides of 1; scores below 20, since beyond it PyTorch's softplus is linear.
     """
@@ -145,7 +145,7 @@ def gradient_question(real: str, width: int, depth: int, slope: float, dead: boo
         return torch.randn(*shape, generator=rng, dtype=torch.float64)
 
     def rounded(values):
-        values = values.float() if real == "Float32Array" else values
+        values = values if arithmetic == "Float64" else values.float()
         return values.double().flatten().tolist()
 
     def player(outputs):
@@ -174,7 +174,7 @@ def gradient_question(real: str, width: int, depth: int, slope: float, dead: boo
         for limit in LIMITS
     ]
     return {
-        "real": real, "slope": slope, "m": M, "games": games, "objectives": OBJECTIVES,
+        "arithmetic": arithmetic, "slope": slope, "m": M, "games": games, "objectives": OBJECTIVES,
         "critic": {"sizes": (2, *hidden, 1), "weights": rounded(vector(critic))},
         "generator": {"sizes": (2, *hidden, 2), "weights": rounded(vector(generator))},
         "x": rounded(x), "fake": rounded(fake), "z": rounded(z), "eps": rounded(eps),
@@ -199,9 +199,9 @@ def gradients_by_torch(question: dict) -> dict:
     }
 
 
-def gradient_errors(real: str, nets=NETS, dead: bool = False, core: Path = CORE) -> dict[str, float]:
+def gradient_errors(arithmetic: str, nets=NETS, dead: bool = False, core: Path = CORE) -> dict[str, float]:
     """The largest error of a gradient and of a loss over all nets, for each game."""
-    questions = [gradient_question(real, *net, dead=dead) for net in nets]
+    questions = [gradient_question(arithmetic, *net, dead=dead) for net in nets]
     worst: dict[str, float] = {}
     answers = ask(*(("gradients", question) for question in questions), core=core)
     for question, found in zip(questions, answers, strict=True):
@@ -226,19 +226,19 @@ def gradient_errors(real: str, nets=NETS, dead: bool = False, core: Path = CORE)
 
 @needs_node
 @pytest.mark.parametrize(
-    ("real", "bound"),
-    [("Float64Array", 1e-12), pytest.param("Float32Array", 1e-5, marks=pytest.mark.slow)],
+    ("arithmetic", "bound"),
+    [("Float64", 1e-12), pytest.param("Float32", 1e-5, marks=pytest.mark.slow), ("kernel", 1e-5)],
 )
-def test_losses_and_gradients(real, bound):
-    errors = gradient_errors(real)
+def test_losses_and_gradients(arithmetic, bound):
+    errors = gradient_errors(arithmetic)
     assert len(errors) == 2 * (len(OBJECTIVES) * len(LIMITS) + len(OBJECTIVES))
     assert max(errors.values()) <= bound, errors
-    assert real == "Float64Array" or max(errors.values()) > 1e-12, "float32 is float32"
+    assert arithmetic == "Float64" or max(errors.values()) > 1e-12, "float32 is float32"
 
 
 @needs_node
 def test_a_slope_of_zero_has_the_derivative_zero():
-    errors = gradient_errors("Float64Array", [(16, 2, 0.0)], dead=True)
+    errors = gradient_errors("Float64", [(16, 2, 0.0)], dead=True)
     assert max(errors.values()) <= 1e-12, errors
 
 
@@ -262,7 +262,7 @@ SETTINGS = {
 def shift_error(core: Path = CORE) -> float:
     worst = 0.0
     for objective in OBJECTIVES:
-        critic = gradient_question("Float64Array", 16, 2, 0.2)["critic"] | {"slope": 0.2}
+        critic = gradient_question("Float64", 16, 2, 0.2)["critic"] | {"slope": 0.2}
         z = torch.rand(M, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         question = {
             "settings": SETTINGS, "theta": 0.4, "critic": critic, "z": z.flatten().tolist(), "m": M,
@@ -596,11 +596,11 @@ def test_random_numbers(seed):
 
 
 def gradients_wrong(core: Path) -> bool:
-    return not max(gradient_errors("Float64Array", [(16, 2, 0.2)], core=core).values()) <= 1e-6
+    return not max(gradient_errors("Float64", [(16, 2, 0.2)], core=core).values()) <= 1e-6
 
 
 def dead_units_wrong(core: Path) -> bool:
-    return not max(gradient_errors("Float64Array", [(16, 2, 0.0)], dead=True, core=core).values()) <= 1e-6
+    return not max(gradient_errors("Float64", [(16, 2, 0.0)], dead=True, core=core).values()) <= 1e-6
 
 
 def shift_wrong(core: Path) -> bool:
@@ -703,7 +703,7 @@ FAULTS = {
         (gradients_wrong, turns_wrong),
     ),
     "ReLU for leaky ReLU": Fault(
-        "network", "h[i] > 0 ? 1 : slope", "h[i] > 0 ? 1 : 0", "fixture", (gradients_wrong, turns_wrong)
+        "arithmetic", "h[i] > 0 ? 1 : slope", "h[i] > 0 ? 1 : 0", "fixture", (gradients_wrong, turns_wrong)
     ),
     "frozen weights move": Fault(
         "network", "for (const i of net.frozen) g[i] = 0;", "", "training", (shift_wrong, turns_wrong)

@@ -157,7 +157,7 @@ def test_a_plain_run_is_the_loop_that_a_reader_would_write(tmp_path, kind):
     assert same(found["average"], average.state_dict())
 
 
-@pytest.mark.parametrize("kind", ["ring", "digits"])
+@pytest.mark.parametrize("kind", ["ring", pytest.param("digits", marks=pytest.mark.slow)])
 def test_fast_and_plain_agree_after_three_steps(tmp_path, kind):
     """In what they compute, at the paper's learning rate: Adam makes a full step of a rounding error."""
     z = torch.randn(300, datasets.DATASETS[kind].latent, generator=torch.Generator().manual_seed(0))
@@ -1075,6 +1075,7 @@ def test_nohup_is_respected():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_run_between_two_steps_with_a_checkpoint(tmp_path):
     folder = tmp_path / "run"
     words = ["train", str(folder), "--steps", "1000000", "--every", "5", *RING]

@@ -584,6 +584,18 @@ def test_refuses_powers():
         wasserstein_1d([1e308], [-1e308])
 
 
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+def test_a_distance_that_the_costs_do_not_tell_from_0_is_refused(kind):
+    x, y = kind([0.0, 1.0]), kind([0.25, 1.25])
+    assert emd(x, y, p=10).distance == pytest.approx(0.25, rel=1e-12)
+    assert emd(x, kind([1.0, 0.0]), p=500).distance == 0  # nothing moves, and that is sure
+    assert emd([0.0, 3.0], [2.0, 2.0], p=40).distance == pytest.approx(2 * 2 ** (-1 / 40), rel=1e-12)
+    for p in (30, 500):
+        with pytest.raises(InputError, match=f"With p = {p:g} the cheapest plan costs .* smaller p"):
+            emd(x, y, p=p)
+    assert wasserstein_1d(x, y, p=500) == pytest.approx(0.25, rel=1e-12)
+
+
 def test_refuses_what_is_not_on_the_line():
     with pytest.raises(InputError, match=r"'x' must be a non-empty vector, got shape \(1, 2\)"):
         wasserstein_1d([[0.0, 1.0]], [1.0])

@@ -4,7 +4,8 @@ The lab is written as small ES modules, which `node --test` runs as they are. Fo
 scripts inside one page: `core`, which the page also hands to its worker, and the page's own. `bundle` puts
 the modules one after the other, each after those that it imports, and takes their `import` and `export` away:
 so no two modules may give one name to two things, and imports may not rename. A policy in the page lets only
-these two scripts and the style run, by their checksums, and nothing be fetched.
+these two scripts and the style run, by their checksums, and nothing be fetched; it allows WebAssembly, whose
+bytes are in the core.
 
     python book/_ext/lab.py lab.html        writes the page by itself
 
@@ -120,8 +121,8 @@ def page(folder=FOLDER):
     parts = {"style": style, "core": core, "page": own}
     sums = {name: checksum("\n" + text) for name, text in parts.items()}  # each begins on a line of its own
     parts["policy"] = (
-        f"default-src 'none'; script-src {sums['core']} {sums['page']}; style-src {sums['style']}; "
-        f"worker-src blob:; img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {sums['core']} {sums['page']} 'wasm-unsafe-eval'; "
+        f"style-src {sums['style']}; worker-src blob:; img-src data:; base-uri 'none'; form-action 'none'"
     )
     html = (folder / "page" / "page.html").read_text(encoding="utf-8")
     return re.sub(r"\{(policy|style|core|page)\}", lambda match: parts[match[1]], html)

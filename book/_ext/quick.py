@@ -5,6 +5,7 @@ import os
 
 from pybtex.plugin import find_plugin, register_plugin
 from sphinx.domains.std import StandardDomain
+from sphinx.search.en import SearchEnglish
 
 
 class ReadOnce:
@@ -26,6 +27,14 @@ class Links(StandardDomain):
         return super().resolve_xref(self.looked_at, *link)
 
 
+class English(SearchEnglish):
+    """The stems of the search index. Sphinx forgets them after each page."""
+
+    def __init__(self, options):
+        super().__init__(options)
+        self.stem = functools.cache(super().stem)
+
+
 def write_in_parallel(app, env):
     """Pages are read one by one, since not all extensions of Jupyter Book say that they can do otherwise."""
     app.parallel = min(2, os.cpu_count() or 1)
@@ -33,6 +42,7 @@ def write_in_parallel(app, env):
 
 def setup(app):
     app.add_domain(Links, override=True)
+    app.add_search_language(English)
     app.connect("env-check-consistency", write_in_parallel)
     # each citation asks all installed packages for this one
     plaintext = find_plugin("pybtex.backends", "plaintext")

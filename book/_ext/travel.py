@@ -228,7 +228,8 @@ def finish(app, exception):
         except (KeyError, ValueError) as error:
             LOGGER.warning("book/%s cannot be made to travel: %s", page.name, error)
             continue
-        page.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+        text = nbformat.writes(notebook, indent=None, separators=(",", ":"))  # a twentieth less to download
+        page.write_text(text + "\n", encoding="utf-8")
 
 
 def setup(app):

@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { core } from "./tools.mjs";
 
+const { plain } = await core("arithmetic");
+const { kernel } = await core("kernel");
 const { LAWS, modes, sample } = await core("laws");
 const { CONSTRAINTS, criticGradient, generatorGradient, OBJECTIVES } = await core("losses");
 const { initialise, mlp, tape } = await core("network");
@@ -10,11 +12,12 @@ const { stream } = await core("random");
 const { RECIPES, trainer } = await core("training");
 const { assign, w1 } = await core("transport");
 
-const ARRAYS = { Float32Array, Float64Array };
 const flat = (values) => Float64Array.from(values);
 
-function network(sizes, slope, weights, Real) {
-  const net = mlp(sizes, { slope, Real });
+const arithmetics = { Float32: () => plain(Float32Array), Float64: () => plain(Float64Array), kernel };
+
+function network(sizes, slope, weights, arithmetic = plain(Float64Array)) {
+  const net = mlp(sizes, { slope, arithmetic });
   if (net.n !== weights.length) throw new Error(`${weights.length} weights for sizes ${sizes}`);
   net.p.set(weights);
   return net;
@@ -35,10 +38,10 @@ const ANSWERS = {
   games: () => ({ RECIPES, CONSTRAINTS, objectives: Object.keys(OBJECTIVES) }),
 
   // Losses and gradients of both players for several `games` and `objectives`.
-  gradients({ real, slope, critic, generator, x, fake, eps, z, m, games, objectives }) {
-    const Real = ARRAYS[real], from = (values) => Real.from(values);
-    const f = network(critic.sizes, slope, critic.weights, Real), t = tape(f, 3 * m);
-    const g = network(generator.sizes, slope, generator.weights, Real), tg = tape(g, m);
+  gradients({ arithmetic, slope, critic, generator, x, fake, eps, z, m, games, objectives }) {
+    const made = arithmetics[arithmetic](), from = (values) => made.Real.from(values);
+    const f = network(critic.sizes, slope, critic.weights, made), t = tape(f, 3 * m);
+    const g = network(generator.sizes, slope, generator.weights, made), tg = tape(g, m);
     const batch = [x, fake, eps].map(from), latent = from(z);
     return {
       critic: games.map((game) => ({ loss: criticGradient(f, t, ...batch, m, game), gradient: [...f.g] })),
@@ -52,7 +55,7 @@ const ANSWERS = {
   shift({ settings, theta, critic, z, m, objective }) {
     const { generator } = trainer({ ...settings, data: "lines", Real: Float64Array });
     generator.p[2] = theta;
-    const f = network(critic.sizes, critic.slope, critic.weights, Float64Array);
+    const f = network(critic.sizes, critic.slope, critic.weights);
     const tapes = [tape(generator, m), tape(f, 3 * m)];
     const loss = generatorGradient(generator, tapes[0], f, tapes[1], flat(z), m, { objective });
     return { loss, gradient: [...generator.g] };
@@ -60,7 +63,7 @@ const ANSWERS = {
 
   // The weights after each of the given gradients.
   steps({ optimiser, betas, rate, weights, gradients }) {
-    const net = network([weights.length - 1, 1], 0, weights, Float64Array);
+    const net = network([weights.length - 1, 1], 0, weights);
     const update = optimiser === "adam" ? adam(net, rate, betas) : rmsprop(net, rate);
     return gradients.map((gradient) => {
       net.g.set(gradient);

@@ -19,7 +19,7 @@ from torch import nn
 from ..errors import InputError
 from ..mistakes import audit
 from ..mistakes.examination.probes import undisturbed
-from .terminal import print_error, print_result
+from .terminal import print_error, print_result, write_line
 
 NAME = "wganlab_audited_file"
 
@@ -31,14 +31,19 @@ def run(options: argparse.Namespace) -> int:
         try:
             given = loaded_critic(options.critic) if options.critic else contextlib.nullcontext()
             with loaded(place) as function, given as critic:
-                report = audit(function, critic=critic)
+                report = audit(function, critic=critic, shape=options.shape, batch=options.batch)
         except (Exception, GeneratorExit) as error:  # one file must not end the audit of the others
             foreseen = isinstance(error, InputError)
             if options.debug and not foreseen:
                 raise
             said = str(error) if foreseen else f"it cannot be judged ({type(error).__name__})"
+            said, _, wrapper = said.replace(
+                "FILE.py:audited", f"{place.rpartition(':')[0]}:audited"
+            ).partition("\n\n")
             print_error(f"{place}: {said}")
-            reports[place], code = {"error": said}, 2
+            if wrapper:
+                write_line(f"\n{wrapper}", sys.stderr)
+            reports[place], code = {"error": said} | ({"wrapper": wrapper} if wrapper else {}), 2
             continue
         code = code or (0 if report.ok else 6)
         reports[place] = report.as_dict()
@@ -115,7 +120,12 @@ def attribute(module: Any, name: str, file: str) -> Any:
             known = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
             raise InputError(f"{file} has no {name!r}. It has: {', '.join(known) or 'nothing to call'}.")
         if isinstance(found, type) and inspect.isfunction(inspect.getattr_static(found, part, None)):
-            found = instance(found, name, file)  # a method wants one, a static method does not
+            try:  # a method wants an object, a static method does not
+                found = found()
+            except (Exception, SystemExit):
+                found = found.__new__(
+                    found
+                )  # it may be of use without its attributes, or a wrapper sets them
         found = getattr(found, part)
     return instance(found, name, file) if isinstance(found, type) else found
 

@@ -16,7 +16,7 @@ RECIPES = ("gan", "dcgan", "wgan", "wgan_gp", "wgan_lp", "sn_gan")
 RECIPES += ("wgan_gp_toy", "wgan_gp_digits", "wgan_gp_resnet")
 CODES = """\
 exit codes:
-  0 done   2 usage   3 data   4 checkpoint   5 diverged   6 audit or diagnose found a fault
+  0 done   2 usage   3 data   4 checkpoint   5 diverged   6 audit or diagnose found something
   129, 130, 143 ended by SIGHUP, Ctrl-C, SIGTERM (train saves a checkpoint first)
   1 several processes that lost each other, or what nobody foresaw"""
 
@@ -43,6 +43,11 @@ def fraction(text: str) -> float:
 def threads(text: str) -> int | str:
     """A number of CPU threads, or ``auto``."""
     return text if text == "auto" else whole(1, 256)(text)
+
+
+def row(text: str) -> tuple[int, ...]:
+    """The shape of one row, sizes with commas between them."""
+    return tuple(map(whole(1, 10**6), text.split(",")))
 
 
 def path(text: str) -> Path:
@@ -225,13 +230,17 @@ def audit(verb: argparse.ArgumentParser) -> None:
       wganlab audit mine.py:gradient_penalty
       wganlab audit ada.py:penalty bo.py:penalty --json
       wganlab audit mine.py:gradient_penalty --critic mine.py:make_critic
+      wganlab audit mine.py:gradient_penalty --shape 16,128,128 --batch 32
 
-    The function takes (critic, x, x_fake) and returns the penalty. Each file is run once, as an import
-    does: audit only files that you would run. With several files the code is 2 if one could not be judged,
-    else 6 or 0.
+    The function takes (critic, x, x_fake) and returns the penalty; of one that does not, a wrapper is
+    printed that does. Each file is run once, as an import does: audit only files that you would run. With
+    several files the code is 2 if one could not be judged, else 6 or 0.
     """
     verb.add_argument("places", nargs="+", metavar="FILE.py:FUNCTION", help="(critic, x, x_fake) -> penalty")
     verb.add_argument("--critic", metavar="FILE.py:MAKE", help="a critic, or a function that makes one")
+    shapes = "the shape of one row, as 24,5 or 3,32,32 (default: rows, pictures, sequences and volumes)"
+    verb.add_argument("--shape", type=row, metavar="N,...", help=shapes)
+    verb.add_argument("--batch", type=whole(1, 2**20), metavar="M", help="rows a batch, if it is fixed")
     verb.add_argument("--json", action="store_true", help="print the reports as one JSON object")
 
 

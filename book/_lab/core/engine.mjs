@@ -28,8 +28,8 @@ export function engine(post, later, clock) {
     later(tick, pace === Infinity ? 0 : 4);
   }
   function send(want) {
-    const { turns, seconds, floor, sustained, diverged, looks } = game;
-    const state = { turns, seconds, floor, sustained, diverged };
+    const { turns, seconds, floor, sustained, diverged, looks, fast } = game;
+    const state = { turns, seconds, floor, sustained, diverged, fast };
     post({ run, want, picture: game.picture(), looks: looks.splice(0), state });
   }
   return (message) => {

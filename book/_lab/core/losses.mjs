@@ -1,5 +1,5 @@
 // The players' losses and their gradients: objectives and constraints as in wganlab.objectives and .constraints.
-import { backward, forward, timesTransposed, weightGradients } from "./network.mjs";
+import { backward, forward, weightGradients } from "./network.mjs";
 
 export const sigmoid = (v) => (v >= 0 ? 1 / (1 + Math.exp(-v)) : Math.exp(v) / (1 + Math.exp(v)));
 export const softplus = (v) => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)));
@@ -73,12 +73,12 @@ function penaltyTerms(t, m, weight, oneSided) {
 // derivative takes one more pass forward, of G, through the same matrices without biases. These tangents take the place
 // of the values at x_hat: one product of u and h over all 3 m rows is then the whole gradient.
 function tangents(critic, t, m) {
-  const { sizes } = critic;
+  const { sizes, arithmetic: { timesTransposed, scale } } = critic;
   for (let l = 1; l < critic.last; l++) {
     const rows = (values, size) => values.subarray(2 * m * size, 3 * m * size);
-    const out = rows(t.h[l], sizes[l]), s = rows(t.s[l], sizes[l]);
+    const out = rows(t.h[l], sizes[l]);
     timesTransposed(rows(t.h[l - 1], sizes[l - 1]), critic.W[l - 1], null, out, m, sizes[l - 1], sizes[l]);
-    for (let i = 0; i < out.length; i++) out[i] *= s[i];
+    scale(out, rows(t.s[l], sizes[l]), out.length);
   }
 }
 

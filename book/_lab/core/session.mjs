@@ -51,7 +51,7 @@ export function session(settings) {
     latent: run.latent(SHOWN, brush),
   };
   const recent = [];  // covered modes at the last looks
-  const me = { turns: 0, seconds: 0, floor, sustained: null, diverged: false, looks: [] };
+  const me = { turns: 0, seconds: 0, floor, sustained: null, diverged: false, looks: [], fast: run.fast };
 
   // The critic's slopes on the lattice, at real points, at fakes, and in the mean at points between.
   function slopes(x, fake) {

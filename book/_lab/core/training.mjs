@@ -1,4 +1,6 @@
 // The training loop: Algorithm 1 of Arjovsky et al. 2017 and of Gulrajani et al. 2017, in the order of wganlab.training.
+import { plain } from "./arithmetic.mjs";
+import { kernel } from "./kernel.mjs";
 import { LAWS, sample } from "./laws.mjs";
 import { criticGradient, generatorGradient, CONSTRAINTS } from "./losses.mjs";
 import { backward, forward, initialise, mlp, tape } from "./network.mjs";
@@ -15,24 +17,25 @@ export const RECIPES = {
 };
 
 // Example 1's generator is one number: g(z) = (theta, z), z uniform on [0, 1], theta = 1 at first.
-function shift(Real) {
-  const net = mlp([1, 2], { Real, trained: (i) => i === 2 });
+function shift(arithmetic) {
+  const net = mlp([1, 2], { arithmetic, trained: (i) => i === 2 });
   net.p.set([0, 1, 1, 0]);
   return net;
 }
 
 // A game in progress. `settings`: data, cells, recipe, weight, c, nCritic, rates [critic, generator], width, seed; and for
-// tests depth, batch, slope, Real.
+// tests depth, batch, slope, Real, fast: whether single precision may use the kernel.
 export function trainer(settings) {
   const { data, recipe, weight, c, nCritic, rates, width, seed } = settings;
-  const { depth = 2, batch: m = 128, slope = 0.2, Real = Float32Array } = settings;
+  const { depth = 2, batch: m = 128, slope = 0.2, Real = Float32Array, fast = true } = settings;
+  const arithmetic = (fast && Real === Float32Array && kernel()) || plain(Real);
   const game = { ...RECIPES[recipe], weight };
   const law = LAWS[data](settings.cells);
   const random = stream(seed);
   const latent = data === "lines" ? 1 : 2;
   const hidden = Array(depth).fill(width);
-  const generator = latent === 1 ? shift(Real) : initialise(mlp([2, ...hidden, 2], { slope, Real }), random);
-  const critic = initialise(mlp([2, ...hidden, 1], { slope, Real }), random);
+  const generator = latent === 1 ? shift(arithmetic) : initialise(mlp([2, ...hidden, 2], { slope, arithmetic }), random);
+  const critic = initialise(mlp([2, ...hidden, 1], { slope, arithmetic }), random);
   const { clipped } = CONSTRAINTS[game.constraint];
   if (clipped) clip(critic, c);
   const update = (net, rate) => (game.optimiser === "adam" ? adam(net, rate, game.betas) : rmsprop(net, rate));
@@ -65,7 +68,7 @@ export function trainer(settings) {
     return kept.get(key);
   }
   return {
-    game, law, generator, critic, turn,
+    game, law, generator, critic, turn, fast: arithmetic.fast === true,
     latent: (n, from) => prior(new Real(latent * n), from),
     // the generator's points at z
     generate(points, n) {

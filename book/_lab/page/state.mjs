@@ -21,8 +21,8 @@ export const SETTINGS = {
   nCritic: { label: "Critic steps a turn", values: [1, 2, 3, 5, 10, 20] },
   criticRate: { label: "Critic’s rate", values: rates },
   generatorRate: { label: "Generator’s rate", values: rates },
-  width: { label: "Width of both", values: [16, 32] },
-  n: { label: "Batch for exact W₁", values: [64, 128, 256] },
+  width: { label: "Width of both", values: [16, 32, 64] },
+  n: { label: "Batch for exact W₁", values: [64, 128, 256, 512] },
   seed: { label: "Seed", range: [1, 9999] },
 };
 
@@ -37,9 +37,9 @@ const GAMES = {
 const WIDTHS = { ring: 32, grid: 32, roll: 32, lines: 16, drawn: 32 };
 
 // What a game needs at a width: wide networks with a penalty want smaller rates.
+const CAREFUL = { 32: { criticRate: 0.002, generatorRate: 0.001 }, 64: { criticRate: 0.001, generatorRate: 0.0005 } };
 function usual(recipe, width) {
-  const wide = width === 32 && (recipe === "wgan_gp" || recipe === "wgan_lp");
-  return { ...GAMES[recipe], ...(wide && { criticRate: 0.002, generatorRate: 0.001 }) };
+  return { ...GAMES[recipe], ...((recipe === "wgan_gp" || recipe === "wgan_lp") && CAREFUL[width]) };
 }
 
 // The letter W, for a board on which nobody has drawn yet.

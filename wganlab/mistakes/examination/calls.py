@@ -6,6 +6,7 @@ The shapes of data and scores that it takes are found by trying; what is fixed i
 import itertools
 import math
 import re
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ from .probes import GRAD, Probe, seed
 
 Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor]  # x and x_fake
+Row = tuple[int, ...]
+Shape = tuple[int, Row]  # of a batch: how many rows, and each row
 ProbeSpec = tuple[str, float, float]  # label, slope of the linear part, bend
 
 PROBES: list[ProbeSpec] = [  # the critics whose values are compared
@@ -27,6 +30,7 @@ PROBES: list[ProbeSpec] = [  # the critics whose values are compared
     ("a slope of its own in each row", 0.0, 1.0),
     ("slopes that turn along the segment", 0.7, 0.8),
 ]
+NEVER = "the critic was never asked for a score"
 DEAD, BENT = ("slope 0", 0.0, 0.0), ("any slope", 1.0, 1.0)
 BATCH, OTHER_BATCH = 6, 11
 ANCHOR = -3.0  # an entry that x and x_fake share
@@ -35,13 +39,24 @@ ANCHOR = -3.0  # an entry that x and x_fake share
 ROWS = {
     "rows": [(5,), (2,), (3,), (784,), (1,)],
     "pictures": [(3, 4, 5), (1, 4, 5), (3, 32, 32), (1, 28, 28), (3, 64, 64), (1, 32, 32), (1, 64, 64)],
+    "sequences": [(4, 5), (24, 5), (4, 1), (100, 5)],
+    "volumes": [(3, 2, 4, 5), (1, 2, 4, 5), (1, 16, 16, 16), (1, 32, 32, 32)],
 }
+OF_AXES = {len(rows[0]): kind for kind, rows in ROWS.items()}
 BATCHES = [BATCH, 64, 32, 128, 16, 256, 100, 50, 10, 8]
-KINDS = [*itertools.product((torch.float64, torch.float32), ("flat", "column", "scalar"))]
+MOST = 2_000_000  # numbers in one batch
+CARRIERS = ("", "x_fake", "x")  # which part of the batch carries a graph
+KINDS = [
+    (dtype, scores, carrier)
+    for carrier, dtype, scores in itertools.product(
+        CARRIERS, (torch.float64, torch.float32), ("flat", "column", "scalar")
+    )
+]
 NOTES = {
     torch.float32: "float64 data raise an error, float32 data do not",
     "column": "it needs a critic whose scores have shape (m, 1), not (m,)",
     "scalar": "it needs a critic that scores one row without a batch",
+    "x": "it needs real rows with x.requires_grad_() before the call",
 }
 
 
@@ -54,9 +69,21 @@ class Layout:
     row: tuple[int, ...]
     dtype: torch.dtype = torch.float64
     scores: str = "flat"
+    carrier: str = ""
 
     def __str__(self):
         return f"{self.kind} of shape {(self.m, *self.row)}"
+
+    @property
+    def usual(self) -> bool:
+        """Whether its rows have the shape that a function for this kind of data should take."""
+        return self.row == ROWS[self.kind][0]
+
+    def carried(self, x: Tensor, x_fake: Tensor) -> Batch:
+        """The batch, of which one part hangs on a graph if the layout says so."""
+        if self.carrier == "x":
+            return x.requires_grad_(), x_fake
+        return x, (x_fake.requires_grad_() + 0 if self.carrier else x_fake)
 
     def segments(self, m: int) -> Batch:
         """m rows each, between which eps can be read off: ones, zeros, and the anchor in rows of 3 or more.
@@ -67,21 +94,22 @@ class Layout:
         x, x_fake = (make(m, *self.row, dtype=self.dtype) for make in (torch.ones, torch.zeros))
         if math.prod(self.row) >= 3:
             x.view(m, -1)[:, 0] = x_fake.view(m, -1)[:, 0] = ANCHOR
-        return x, x_fake
+        return self.carried(x, x_fake)
 
     def random(self, m: int, rng: torch.Generator) -> Batch:
         """m random rows each, of very different lengths."""
         length = torch.linspace(0.3, 4.0, m, dtype=torch.float64) / math.sqrt(math.prod(self.row))
         length = length.view(-1, *[1] * len(self.row))
         x, x_fake = (torch.randn(m, *self.row, generator=rng, dtype=torch.float64) for _ in range(2))
-        return (length * x).to(self.dtype), (length * x_fake).to(self.dtype)
+        return self.carried(*((length * part).to(self.dtype) for part in (x, x_fake)))
 
 
 class Call:
     """One call after that seed, or without one, watched.
 
     It has the probe, which holds the points, the ``value`` or the ``failure`` for which there is none, the
-    ``error`` that was raised, "" if none was, and the side ``effects`` by name.
+    ``error`` that was raised, "" if none was, and how far the function had come then (``reached``), the side
+    ``effects`` by name, and ``notes``.
     """
 
     def __init__(
@@ -89,22 +117,33 @@ class Call:
     ):
         self.layout, self.batch, (self.label, slope, bend) = layout, batch, probe
         self.probe = Probe(layout.row, slope, bend, layout.scores)
-        self.value, self.effects, self.error = None, {}, ""
+        self.value, self.effects, self.error, self.notes = None, {}, "", []
         parts = {"x": batch[0], "x_fake": batch[1], **self.probe.state_dict(keep_vars=True)}
         before = [(name, part, part.detach().clone(), part.requires_grad) for name, part in parts.items()]
         if number is not None:
             seed(number)
+        state = torch.get_rng_state()
         try:
             with torch.enable_grad():
                 answer = function(self.probe, *batch)
         except (Exception, SystemExit) as error:
-            self.error = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            self.error = re.sub(r"\bProbe\b", "Critic", said)
             self.failure = f"{self.label}: {self.error}"
+            frames = traceback.walk_tb(error.__traceback__)
+            self.reached = len(self.probe.points), tuple(line for _, line in frames)[1:]
             return
-        self.effects = side_effects(self.probe, before)
+        self.drew = not torch.equal(state, torch.get_rng_state())
+        self.effects, self.notes = side_effects(self.probe, before)
+        if isinstance(answer, tuple | list | dict) and len(answer):
+            answers = [*(answer.values() if isinstance(answer, dict) else answer)]
+            numbers = (each for each in answers if getattr(number_of(each)[0], "shape", None) is not None)
+            single = (each for each in numbers if not isinstance(each, Tensor) or each.numel() == 1)
+            answer = next(single, answers[0])
+            self.notes.append(f"it gives {len(answers)} things; the first number among them is judged")
         self.value, self.failure = number_of(answer)
         if not self.probe.points:
-            self.failure = "the critic was never asked for a score"
+            self.failure = NEVER
         if not self.failure and isinstance(answer, Tensor) and answer.numel() > 1:
             self.effects["no-mean"] = f"the answer has shape {tuple(answer.shape)}, not ()"
 
@@ -114,7 +153,8 @@ class Call:
     @property
     def findings(self) -> dict[str, str]:
         """Side effects by name, and the failure."""
-        return self.effects | ({"raises": f"{self.layout}: {self.failure}"} if self.failure else {})
+        name = "not-the-critic" if self.failure == NEVER else "raises"
+        return self.effects | ({name: f"{self.layout}: {self.failure}"} if self.failure else {})
 
     @property
     def blocks(self) -> list[Tensor]:
@@ -136,7 +176,8 @@ class Observed:
 
     ``usual`` has the layout's batch size and ``other`` another one, for the numbers; ``answered`` are those
     of them whose numbers a formula must give. ``dead`` is a critic of slope 0. ``segments`` are calls with a
-    seed each, for the law of eps, and ``again`` is one more without a seed.
+    seed each, for the law of eps, ``again`` is one more without a seed, and ``moved`` one with other fakes.
+    ``repeated`` is the first call once more, then the same with critics of other slopes.
     """
 
     def __init__(self, function: Penalty, layout: Layout):
@@ -145,11 +186,19 @@ class Observed:
         self.usual = [Call(function, layout, probe, layout.random(m, rng)) for probe in PROBES]
         self.other = [Call(function, layout, probe, layout.random(OTHER_BATCH, rng)) for probe in others]
         self.answered = [each for each in (*self.usual, *self.other) if not each.failure]
-        self.dead = Call(function, layout, DEAD, layout.segments(m))
-        many, total = 256 if free else m, 2048 if math.prod(layout.row) <= 256 else 512
+        self.dead = Call(function, layout, DEAD, layout.random(m, rng))
+        size = math.prod(layout.row)
+        many = max(m, min(256, MOST // size)) if free else m
+        if free and tried(function, replace(layout, m=many)).error:
+            many = max(m, many // 6 * 6)  # 2 or 3 rows may be one sample
+        total = 2048 if size <= 256 else min(512, max(64, 8 * MOST // size))
         seeds = range(max(2, total // many))
         self.segments = [Call(function, layout, BENT, layout.segments(many), number) for number in seeds]
         self.again = Call(function, layout, BENT, layout.segments(many), None)
+        x, x_fake = layout.segments(many)
+        self.moved = Call(function, layout, BENT, (x, x_fake + 1))
+        batch = self.usual[0].batch
+        self.repeated = [Call(function, layout, probe, batch) for probe in PROBES[:4]]
 
 
 def eps_of(points: Tensor, x: Tensor, x_fake: Tensor) -> Tensor:
@@ -164,14 +213,16 @@ def eps_of(points: Tensor, x: Tensor, x_fake: Tensor) -> Tensor:
     return ((points - x_fake).flatten(1) * along).sum(1) / along.square().sum(1)
 
 
-def error_on(function: Penalty, layout: Layout) -> str:
-    """What the function raises on such data, "" if nothing."""
-    return Call(function, layout, PROBES[0], layout.segments(layout.m)).error
+def tried(function: Penalty, layout: Layout) -> Call:
+    """One call on such data."""
+    return Call(function, layout, PROBES[0], layout.segments(layout.m))
 
 
-def side_effects(critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]) -> dict[str, str]:
-    """What a call changed, by name, given each part with its old numbers and flag; flags are put back."""
-    effects = {}
+def side_effects(
+    critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]
+) -> tuple[dict[str, str], list[str]]:
+    """What a call changed, by name, given each part with its old numbers and flag, put back; and notes."""
+    effects, notes = {}, []
     if not critic.training:
         effects["switches-mode"] = "the critic's training flag was True and is False"
     for name, weight in critic.named_parameters():
@@ -181,10 +232,12 @@ def side_effects(critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]) 
         kind = "changes-batch" if name in ("x", "x_fake") else "changes-critic"
         if not torch.equal(part.detach(), old):
             effects[kind] = f"'{name}' has other numbers after the call"
-        elif kind == "changes-critic" and part.requires_grad != flag:
+        elif part.requires_grad != flag and kind == "changes-critic":
             effects[kind] = f"requires_grad of '{name}' was {flag} and is {not flag}"
             part.requires_grad_(flag)
-    return effects
+        elif part.requires_grad != flag:
+            notes.append(f"it leaves the caller's {name} with requires_grad {not flag}, which was {flag}")
+    return effects, notes
 
 
 def number_of(answer: object) -> tuple[Tensor | None, str]:
@@ -201,7 +254,7 @@ def number_of(answer: object) -> tuple[Tensor | None, str]:
         return None, f"the answer is no number but of type {type(answer).__name__}"
 
 
-def unusual_shapes(kind: str) -> tuple[list[tuple[int, tuple[int, ...]]], list[tuple[int, tuple[int, ...]]]]:
+def unusual_shapes(kind: str) -> tuple[list[Shape], list[Shape]]:
     """Pairs of a batch size and a row: with one of the two unusual, and with both.
 
     A batch size is never a side of a picture, along which an eps of shape (m, 1) would be
@@ -211,10 +264,34 @@ def unusual_shapes(kind: str) -> tuple[list[tuple[int, tuple[int, ...]]], list[t
     one = [*((m, usual) for m in BATCHES[1:]), *((BATCH, row) for row in rows)]
     both = [*itertools.product(BATCHES[1:5], rows)]
 
-    def fits(m: int, row: tuple[int, ...]) -> bool:
+    def fits(m: int, row: Row) -> bool:
         return m not in row and m * math.prod(row) * (m if kind == "rows" else 1) < 4e5
 
     return [pair for pair in one if fits(*pair)], [pair for pair in both if fits(*pair)]
+
+
+def shapes(kind: str, stage: int, errors: str) -> list[Shape]:
+    """What is tried: the usual shape, unusual ones, those in the text of errors, and numbers out of it.
+
+    >>> shapes("pictures", 2, "shape '[6, 16, 128, 128]' is invalid for input of size 30")
+    [(6, (16, 128, 128))]
+    >>> shapes("rows", 3, "size of tensor a (5) must match that of b (40)")
+    [(40, (5,)), (6, (40,))]
+    """
+    usual, unusual = ROWS[kind][0], [*itertools.chain(*unusual_shapes(kind))]
+    if stage < 2:
+        return [[(BATCH, usual)], unusual][stage]
+    pairs, most = [], MOST if stage == 2 else 4e5
+    if stage == 2:
+        lists = (map(int, text.split(", ")) for text in re.findall(r"[\[(](\d+(?:, \d+)+)[\])]", errors))
+        pairs = [(m, tuple(row)) for m, *row in lists if len(row) == len(usual)]
+    else:
+        numbers = {*map(int, re.findall(r"\b[1-9]\d{0,4}\b", re.sub(r"expected \d+", "", errors)))}
+        for n in sorted(numbers)[:12]:
+            sides = itertools.combinations(range(len(usual) + 1), 2)
+            pairs += [(n, usual), *((BATCH, (*usual[:k], *[n] * (j - k), *usual[j:])) for k, j in sides)]
+    new = dict.fromkeys(pairs).keys() - {(BATCH, usual), *unusual}
+    return sorted((m, row) for m, row in new if m not in row and m * math.prod(row) <= most)[::-1]
 
 
 def template(error: str) -> str:
@@ -226,28 +303,56 @@ def template(error: str) -> str:
     return re.sub(r"\d+", "#", error)
 
 
-def find(function: Penalty, kind: str) -> tuple[Layout | None, str]:
-    """The first layout of that kind that the function takes, and what it said to the usual one."""
-    usual, (one, both), errors = (BATCH, ROWS[kind][0]), unusual_shapes(kind), []
-    for pair in (usual, *one, *both):
+def find(function: Penalty, kind: str, pairs: list[Shape]) -> tuple[Layout | None, list[Call]]:
+    """The first layout of that kind with one of the shapes that the function takes, and the calls tried."""
+    calls: list[Call] = []
+    troubles = set()
+    for pair in pairs:
         for each in KINDS:
             layout = Layout(kind, *pair, *each)
-            errors.append(error_on(function, layout))
-            if not errors[-1]:
-                return layout, errors[0]
-            if pair != usual and each == KINDS[0] and template(errors[-1]) == template(errors[0]):
-                break  # the same trouble as before: dtype and scores are not the reason
-    return None, errors[0]
+            calls.append(tried(function, layout))
+            if not calls[-1].error:
+                return layout, calls
+            if each == KINDS[0] and (trouble := template(calls[-1].error)) in troubles:
+                break  # as before: dtype and scores are not the reason
+            troubles.add(trouble)
+    return None, calls
+
+
+def layouts(
+    function: Penalty, shape: Row | None, batch: int | None
+) -> tuple[dict[str, tuple[Layout, str]], dict[str, Call]]:
+    """Of each kind of data the layout that is taken, with the error on the usual one; and the calls refused.
+
+    Unusual shapes are tried where no usual one is taken, and then the numbers in the text of errors.
+    """
+    taken, refused, errors = {}, {}, ""
+    for stage in range(1 if shape or batch else 4):
+        said = errors
+        for kind in [OF_AXES[len(shape)]] if shape else ROWS:
+            if kind == "sequences" and sum(layout.usual for layout, _ in taken.values()) == 2:
+                break  # it takes rows and pictures of any size, so it does not count axes
+            pairs = shapes(kind, stage, said)
+            if shape or batch:
+                pairs = [*itertools.product([batch] if batch else BATCHES, [shape] if shape else ROWS[kind])]
+            layout, tries = find(function, kind, pairs)
+            errors += " ".join({call.error for call in tries})
+            first = refused.setdefault(kind, tries[0]) if tries else refused[kind]
+            if layout:
+                taken[kind] = layout, first.error
+        if taken:
+            break
+    return taken, {kind: call for kind, call in refused.items() if kind not in taken}
 
 
 def other_channels(layout: Layout) -> Layout:
-    """Pictures of the same size with 1 channel instead of 3, or 3 instead of 1.
+    """Pictures of the same size with 1 channel, or with 3 instead of 1.
 
     >>> other_channels(Layout("pictures", 6, (3, 4, 5))).row
     (1, 4, 5)
     """
     channels, *size = layout.row
-    return replace(layout, row=(4 - channels, *size))
+    return replace(layout, row=(3 if channels == 1 else 1, *size))
 
 
 def fixed(function: Penalty, layout: Layout, first: str) -> dict[str, str]:
@@ -256,27 +361,27 @@ def fixed(function: Penalty, layout: Layout, first: str) -> dict[str, str]:
     said = f"it takes {layout}, but not {(BATCH, *usual)}: {first}"
     if layout.m != BATCH:
         found["fixed-batch"] = said
-    if layout.row[-1] != usual[-1]:
+    if layout.row[-1] != usual[-1] or (layout.kind == "sequences" and not layout.usual):
         found["fixed-size"] = said
-    if layout.kind == "pictures":
+    if layout.kind in ("pictures", "volumes"):
         other = other_channels(layout)
-        if error := error_on(function, other):
+        if error := tried(function, other).error:
             found["fixed-channels"] = f"it takes {layout}, but not {(layout.m, *other.row)}: {error}"
     return found
 
 
 def layout_notes(function: Penalty, layout: Layout) -> list[str]:
     """What is no bug in the function but good to know."""
-    said = [NOTES[choice] for choice in (layout.dtype, layout.scores) if choice in NOTES]
-    if layout.m == BATCH and (error := error_on(function, replace(layout, m=1))):
+    said = [NOTES[choice] for choice in (layout.dtype, layout.scores, layout.carrier) if choice in NOTES]
+    if layout.m == BATCH and (error := tried(function, replace(layout, m=1)).error):
         said.append(f"a batch of one row raises {error}")
-    return [f"{layout.kind}: {each}" for each in said]
+    return [f"{layout.kind}: {each}" for each in (*said, *tried(function, layout).notes)]
 
 
 def broadcast_notes(function: Penalty) -> list[str]:
     """A note if the function refuses pictures, but not those of height or width m."""
     row = ROWS["pictures"][0]
-    if all(error_on(function, Layout("pictures", m, row)) for m in row[1:]):
+    if all(tried(function, Layout("pictures", m, row)).error for m in row[1:]):
         return []
     return [
         "pictures: it does run, and gives a wrong number, when the batch size is a side of the picture: "

@@ -8,6 +8,7 @@ probability below 1e-9.
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from .calls import ANCHOR, OTHER_BATCH, PROBES, Call, Observed
 from .formulas import Formula, Observation, find_formula
-from .probes import Probe
+from .probes import GRAD, Probe
 
 SAME = 1e-5  # float32 rounds at 6e-8
 
@@ -31,6 +32,7 @@ class Explanation(NamedTuple):
     block: int
     formula: Formula | None
     weight: float
+    pack: int = 1  # rows that are one sample
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,6 +41,11 @@ class Explanation(NamedTuple):
             return ("unknown",)
         sign = ("wrong-sign",) if self.weight < 0 else ()
         return self.formula.names(self.numbers[0][1].gradient.ndim) + sign
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Those that the norm runs over, none if no formula is known."""
+        return self.formula.axes if self.formula else ()
 
     @property
     def weight_and_side(self) -> tuple[float, bool] | None:
@@ -62,7 +69,26 @@ def explain(observed: Observed) -> Explanation | None:
         if found := find_formula([observation for _, observation in numbers]):
             known.append(Explanation(numbers, block, *found))
     guess = abs(calls[0].value.item()) / 16 or 1.0
-    return min(known, key=lambda each: len(each.names), default=Explanation(numbers, -1, None, guess))
+    best = min(known, key=lambda each: len(each.names), default=Explanation(numbers, -1, None, guess))
+    if best.formula is None:
+        return next(filter(None, (packed(best, pack) for pack in (2, 3))), best)
+    free = observed.dead.value.item() if best.names == ("zero-centred",) and not observed.dead.failure else 0
+    target = math.sqrt(max(free / best.weight, 0.0))
+    if target and abs((bits := -math.log2(target)) - round(bits)) < 1e-3:  # as of a GradScaler
+        return best._replace(formula=replace(best.formula, target=target))
+    return best
+
+
+def packed(plain: Explanation, pack: int) -> Explanation | None:
+    """The explanation in which as many rows are one sample of the critic; None if there is none."""
+    numbers = []
+    for each, (value, gradient, eps) in plain.numbers:
+        if len(gradient) % pack:
+            return None
+        joint = gradient.reshape(len(gradient) // pack, -1, *gradient.shape[2:])
+        numbers.append((each, Observation(value, joint, eps[::pack])))
+    found = find_formula([observation for _, observation in numbers])
+    return Explanation(numbers, -1, *found, pack) if found and not found[0].names(joint.ndim) else None
 
 
 def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tuple[str, str]]:
@@ -71,29 +97,95 @@ def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tupl
         yield from each.findings.items()
         if each.failure:
             return
+    pack = explanation.pack if explanation else 1
     for each in observed.other:
         yield from each.effects.items()
-        if each.failure:
+        if each.failure and OTHER_BATCH % pack == 0:
             yield "fixed-batch", f"it takes {each.layout}, but not {OTHER_BATCH} rows: {each.failure}"
-    if explanation:
+    if not explanation:
+        each = next(each for each in observed.answered if not each.value.isfinite())
+        yield "not-finite", f"{each} costs {each.value.item()}"
+    elif explanation.formula is None and (strange := strangeness(observed)):
+        yield from strange.items()
+        return
+    else:
         yield from value_findings(explanation)
         yield from weight_findings(explanation)
         yield from dead_findings(observed.dead)
-    else:
-        each = next(each for each in observed.answered if not each.value.isfinite())
-        yield "not-finite", f"{each} costs {each.value.item()}"
     # without a formula, and with several calls of the critic, no one knows which points count
     if (explanation and explanation.formula) or len(observed.usual[0].probe.points) == 1:
         for each in observed.segments:
             yield from each.findings.items()
             if each.failure:
                 return
-        block = explanation.block if explanation else -1
-        points = [each.blocks[block] for each in observed.segments]
-        yield from diagnose_points(points).items()
-        repeated = not observed.again.failure and torch.equal(points[-1], observed.again.blocks[block])
-        if repeated and not torch.equal(points[-1], points[0]):
-            yield "constant-eps", "a second call, without a new seed, has the eps of the first"
+        yield from point_findings(observed, explanation).items()
+
+
+def strangeness(observed: Observed) -> dict[str, str]:
+    """Why no formula can give the numbers: they change from call to call, or not with the critic."""
+    if any(each.failure for each in observed.repeated):
+        return {}
+    values = [each.value.item() for each in observed.repeated]
+    if all(math.isclose(value, values[0], rel_tol=1e-6) for value in values):
+        slopes = ", ".join(f"{each.probe.weight.norm().item():g}" for each in observed.repeated)
+        seen = f"critics of slope {slopes} cost the same on the same batch, {values[0]:.6g}"
+        return {"not-the-critic": f"{seen}: the value does not depend on the critic"}
+    before = observed.usual[0].value.item()
+    if not math.isclose(before, values[0], rel_tol=1e-6):
+        seen = f"{observed.repeated[0]} costs {before:.6g} at first, and {values[0]:.6g} in a later call"
+        return {"depends-on-calls": seen}
+    return {}
+
+
+def point_findings(observed: Observed, explanation: Explanation | None) -> dict[str, str]:
+    """The bugs in the points, and the departures."""
+    block, again = explanation.block if explanation else -1, observed.again
+    points = [each.blocks[block] for each in observed.segments]
+    found = diagnose_points(points)
+    if (k := units(explanation, points[0])) and not diagnose_points([part / k[0] + k[1] for part in points]):
+        seen = f"the critic is asked at {k[0]:.4g} x_hat {-k[0] * k[1]:+.4g}, and the slope is taken in x_hat"
+        return {"foreign-units": seen}
+    if explanation and explanation.pack > 1:
+        found.pop("batch-eps", None)
+        seen = f"one norm and one eps for each {explanation.pack} rows, which are one sample of the critic"
+        return {"pacgan": seen} | found
+    if "off-segment" in found:
+        moved = observed.moved
+        if not moved.failure and torch.equal(moved.blocks[block], points[0]):
+            return {"dragan": "the points are near the real rows, and x_fake does not enter"}
+        if on_arcs(observed.usual, block):
+            return {"arcs": "each point is on an arc, not on the segment, between its two rows"}
+    if "ends-only" in found and not again.failure and again.drew:
+        found["ends-only"] += "; random numbers are drawn, but they do not enter or are always 0"
+    repeated = not again.failure and torch.equal(points[-1], again.blocks[block])
+    if repeated and not torch.equal(points[-1], points[0]):
+        found["constant-eps"] = "a second call, without a new seed, has the eps of the first"
+    return found
+
+
+def units(explanation: Explanation | None, points: Tensor) -> tuple[float, float] | None:
+    """k and b of points that are k (x_hat - b), where the formula asks for the slope 1/k; or None."""
+    if not explanation or "wrong-target" not in explanation.names or points[0].numel() < 3:
+        return None
+    k = 1 / explanation.formula.target
+    return k, ANCHOR - points.flatten(1)[0, 0].item() / k
+
+
+def on_arcs(calls: Sequence[Call], block: int) -> bool:
+    """Whether each point is a x + b x_fake on the circle or ellipse through both, and not on the chord."""
+    for each in calls:
+        x, x_fake = (part.detach().double().flatten(1) for part in each.batch)
+        points = each.blocks[block].double().flatten(1)
+        if points.shape != x.shape or x.shape[1] < 3:
+            return False
+        both = torch.stack([x, x_fake], dim=2)
+        solution = torch.linalg.lstsq(both, points[..., None]).solution
+        a, b = solution[..., 0].unbind(1)
+        cosine = torch.nn.functional.cosine_similarity(x, x_fake)
+        off = torch.minimum(*((a * a + b * b + 2 * a * b * c - 1).abs() for c in (cosine, 0 * cosine)))
+        if off.max() > 1e-3 or (both @ solution - points[..., None]).abs().max() > 1e-3:
+            return False
+    return True
 
 
 def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
@@ -110,6 +202,9 @@ def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
     seen = f"{each} costs {value:.6g} instead of {right:.6g}"
     if "wrong-target" in explanation.names:
         seen += f"; slope {explanation.formula.target:.4g} is free"
+        factor = 1 / explanation.formula.target
+        if factor > 1.5 and abs(factor - round(factor)) < 1e-4 * factor:
+            seen += f", as if each slope were multiplied by {factor:.0f}: a GradScaler's factor, perhaps"
     if "unknown" in explanation.names:
         seen = f"{each} costs {value:.6g}; the right formula with the weight {explanation.weight:.6g}, which "
         seen += f"slope 5 suggests, gives {right:.6g}. None of the known bugs explains it"
@@ -134,8 +229,15 @@ def weight_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
 
 
 def weight_gradient(value: Tensor, probe: Probe) -> Tensor | None:
-    """d value / d weights of the probe as one vector, None if there is no way from one to the other."""
+    """d value / d weights of the probe as one vector, None if there is no way from one to the other.
+
+    A value without a graph may have been differentiated by the function itself, into the fields .grad.
+    """
     weights = [probe.weight, probe.bend]
+    if not value.requires_grad:
+        written = [torch.zeros_like(w) if w.grad is None else w.grad - GRAD for w in weights]
+        written = torch.cat([part.detach().flatten() for part in written])
+        return written if written.any() else None
     try:
         found = torch.autograd.grad(value, weights, allow_unused=True, retain_graph=True)
     except RuntimeError:  # no graph, or the function has used it up by a backward pass of its own

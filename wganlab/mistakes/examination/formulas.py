@@ -127,7 +127,7 @@ def family(ndim: int) -> tuple[Formula, ...]:
 @torch.no_grad()
 def find_formula(observations: Sequence[Observation]) -> tuple[Formula, float] | None:
     """The member with the fewest bugs that gives all the values, and its weight; None if none does."""
-    for member in (*family(observations[0].gradient.ndim), *with_other_target(observations)):
+    for member in itertools.chain(family(observations[0].gradient.ndim), with_other_target(observations)):
         if weight := member.weight(observations):
             return member, weight
     return None

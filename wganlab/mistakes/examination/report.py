@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 KNOWN = tomllib.loads(Path(__file__).with_name("known.toml").read_text(encoding="utf-8"))
-WITHOUT_ENTRY = {"raises", "unknown", "not-finite"}
+KNOWN_BY = {"r1": ("zero-centred", "ends-only"), "foreign-units": ("wrong-target", "foreign-units")}
+DEPARTURES = {"r1", "dragan", "pacgan", "arcs"}  # other methods than WGAN-GP
+WITHOUT_ENTRY = {"raises", "unknown", "not-finite", *DEPARTURES}
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ class Report:
     def headline(self) -> str:
         """The first line: ok, or the names of the bugs."""
         if not self.ok:
-            count = len(self.findings)
-            return f"{count} bug{'s' if count > 1 else ''} found: {', '.join(self.names)}"
+            bugs = [name for name in self.names if name not in DEPARTURES]
+            others = [name for name in self.names if name in DEPARTURES]
+            said = [f"{len(bugs)} bug{'s' * (len(bugs) > 1)} found: {', '.join(bugs)}"] if bugs else []
+            return "; ".join(said + [f"departs from WGAN-GP: {', '.join(others)}"] * bool(others))
         cost, side = ("max(0, slope - 1)", "one") if self.one_sided else ("(slope - 1)", "two")
         return f"ok: no known bug. The penalty is {self.weight:g} * mean({cost}^2), {side}-sided."

@@ -3,6 +3,8 @@
 All have the arguments ``(critic, x, x_fake)`` and the weight 10. ``audit`` names each by its key.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -167,6 +169,15 @@ def wrong_weight_gradient(critic, x, x_fake):
     return WEIGHT * (excess.detach() * excess).mean()  # half the gradient
 
 
+def needs_attached_fakes(critic, x, x_fake):
+    """Symptom: with fakes on the generator's graph slope 5 costs 160; with detached ones it raises a
+    RuntimeError
+    """
+    x_hat = between(uniform(x), x, x_fake)  # no leaf of its own
+    (gradient,) = torch.autograd.grad(critic(x_hat).sum(), x_hat, create_graph=True)
+    return cost(gradient.flatten(1).norm(dim=1))
+
+
 # The points
 
 
@@ -213,12 +224,22 @@ def ends_only(critic, x, x_fake):
 
 
 def off_segment(critic, x, x_fake):
-    """Symptom: x_fake does not enter at all: moving it from 0 to 100 changes no digit
+    """Symptom: between x = 1 and x_fake = 1 the points reach up to 2; a factor 1 - eps is missing"""
+    return cost(slopes(critic, uniform(x) * x + x_fake))
 
-    Seen in: PyTorch-GAN, implementations/dragan/dragan.py; as DRAGAN, with its other objective, this is
-    meant
+
+def foreign_units(critic, x, x_fake):
+    """Symptom: data in [0, 1], a critic of [-1, 1]: slope 5 costs 10 (10 - 1)^2 = 810 instead of 160; slope
+    1/2 costs 0
     """
-    return cost(slopes(critic, between(uniform(x), x, x + 0.5 * x.std() * torch.rand_like(x))))
+    return cost(slopes(lambda x_hat: critic(2 * x_hat - 1), between(uniform(x), x, x_fake)))
+
+
+def not_the_critic(critic, x, x_fake):
+    """Symptom: slope 5 costs 0 instead of 160, and so does every other slope"""
+    x_hat = between(uniform(x), x, x_fake)
+    critic(x_hat)  # its scores are thrown away
+    return cost(slopes(lambda x_hat: x_hat.flatten(1).norm(dim=1), x_hat))
 
 
 # Shapes
@@ -270,6 +291,14 @@ def writes_grad(critic, x, x_fake):
     value = penalty(critic, x, x_fake)
     value.backward(retain_graph=True)
     return value
+
+
+CALLS = itertools.count(1)
+
+
+def depends_on_calls(critic, x, x_fake):
+    """Symptom: the same critic and batch cost 160 more in each call, at slope 5"""
+    return next(CALLS) * penalty(critic, x, x_fake)
 
 
 def switches_mode(critic, x, x_fake):
