@@ -652,7 +652,7 @@ def test_the_kernel_is_worth_its_bytes(browser, file, tmp_path):
     plain = tmp_path / "lab.html"
     plain.write_text(page_without_kernel(tmp_path), encoding="utf-8")
     with opened(browser, file) as one, opened(browser, plain) as other:
-        assert np.divide(*race([one, other], 3, 1)).min(axis=0).max() > 2.5
+        assert np.median(np.divide(*race([one, other], 3, 1)), axis=0).min() > 2.5  # trained, on the wall
 
 
 @in_browser
