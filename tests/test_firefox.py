@@ -118,7 +118,7 @@ def test_the_lab_holds_all_modes(browser, lab, seed):
 
 def test_the_kernel_is_worth_its_bytes(browser, lab):
     with lab(browser) as one, lab(browser, fast=False) as other:
-        assert np.divide(*pages.race([one, other], 3, 1)).min(axis=0).max() > 2.5
+        assert np.median(np.divide(*pages.race([one, other], 3, 1)), axis=0).min() > 2.5
 
 
 @pytest.mark.parametrize("address", ["", "#recipe=gan&data=grid", "#data=drawn", "#width=64&n=512"])

@@ -648,11 +648,11 @@ def test_a_run_asks_for_nothing_and_does_not_depend_on_the_thread(browser, file,
 
 @in_browser
 def test_the_kernel_is_worth_its_bytes(browser, file, tmp_path):
-    """On a quiet machine it is eight times; see benchmarks/results/lab.md."""
+    """benchmarks/results/lab.md has by how much."""
     plain = tmp_path / "lab.html"
     plain.write_text(page_without_kernel(tmp_path), encoding="utf-8")
     with opened(browser, file) as one, opened(browser, plain) as other:
-        assert np.divide(*race([one, other], 3, 1)).min(axis=0).max() > 2.5
+        assert np.median(np.divide(*race([one, other], 3, 1)), axis=0).min() > 2.5  # trained, on the wall
 
 
 @in_browser
