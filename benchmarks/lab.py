@@ -103,13 +103,29 @@ def weight(file):
     yield f"{packed:,} after `gzip -9`. It asks for nothing else."
 
 
+def race(tabs, count, seconds):
+    """Pages x windows x 2: turns a second of training and on the wall; the pages take turns."""
+    found = [[] for _ in tabs]
+    for _ in range(count):
+        for page, rates in zip(tabs, found, strict=True):
+            page.evaluate("lab.start()")
+            page.wait_for_timeout(300)
+            before = page.evaluate(NOW)
+            page.wait_for_timeout(1000 * seconds)
+            turns, trained, wall = np.subtract(page.evaluate(NOW), before)[:3]
+            rates.append((turns / trained, turns / wall))
+            page.evaluate("lab.rest()")
+            pages.paused(page)
+    return np.array(found)
+
+
 def speed(browser, file, plain, count, seconds):
     yield "| game | width | trained: kernel | range | plain | range | ratio | wall: kernel | plain | ratio |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for recipe, width in GAMES:
         address = f"#recipe={recipe}&width={width}"
         with opened(browser, file, address) as one, opened(browser, plain, address) as other:
-            found = pages.race([one, other], count, seconds)
+            found = race([one, other], count, seconds)
         trained, wall = found[..., 0], found[..., 1]
         ratios = [np.median(rates[0] / rates[1]) for rates in (trained, wall)]
         cells = f"{spread(trained[0], 0)} | {spread(trained[1], 0)} | **{ratios[0]:.1f}**"

@@ -412,25 +412,6 @@ def train(page, turns):
     return paused(page)
 
 
-NOW = "[lab.state.turns, lab.state.seconds, performance.now() / 1000]"
-
-
-def race(tabs, count, seconds):
-    """Pages x windows x 2: turns a second of training and on the wall; the pages take turns."""
-    found = [[] for _ in tabs]
-    for _ in range(count):
-        for page, rates in zip(tabs, found, strict=True):
-            page.evaluate("lab.start()")
-            page.wait_for_timeout(300)
-            before = page.evaluate(NOW)
-            page.wait_for_timeout(1000 * seconds)
-            turns, trained, wall = np.subtract(page.evaluate(NOW), before)
-            rates.append((turns / trained, turns / wall))
-            page.evaluate("lab.rest()")
-            paused(page)
-    return np.array(found)
-
-
 def now(page):
     """The engine's own word on where the game stands."""
     page.evaluate("lab.state = null; lab.send({ want: 1e9 })")
@@ -644,15 +625,6 @@ def test_a_run_asks_for_nothing_and_does_not_depend_on_the_thread(browser, file,
     assert others == []
     assert sum(url.startswith("file:") for url in requests) == 1
     assert_same_looks(looks, expected_looks("wgan_gp", "ring", 3, 75))
-
-
-@in_browser
-def test_the_kernel_is_worth_its_bytes(browser, file, tmp_path):
-    """On a quiet machine it is eight times; see benchmarks/results/lab.md."""
-    plain = tmp_path / "lab.html"
-    plain.write_text(page_without_kernel(tmp_path), encoding="utf-8")
-    with opened(browser, file) as one, opened(browser, plain) as other:
-        assert np.divide(*race([one, other], 3, 1)).min(axis=0).max() > 2.5
 
 
 @in_browser
