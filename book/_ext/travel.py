@@ -13,6 +13,7 @@ Numbers are read out of the written pages, so that the copy says what they say.
 """
 
 import html
+import json
 import re
 from pathlib import Path
 
@@ -228,8 +229,8 @@ def finish(app, exception):
         except (KeyError, ValueError) as error:
             LOGGER.warning("book/%s cannot be made to travel: %s", page.name, error)
             continue
-        text = nbformat.writes(notebook, indent=None, separators=(",", ":"))  # a twentieth less to download
-        page.write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(notebook, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        page.write_text(text + "\n", encoding="utf-8")  # without indentation: less to download
 
 
 def setup(app):
