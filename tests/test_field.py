@@ -6,9 +6,10 @@ import pytest
 
 from tests import field_refusals
 from tests.field_refusals import REFUSALS
+from tests.field_steps import RIGHT, SLIPS, slip
 from tests.field_styles import STYLES
 from wganlab.errors import InputError
-from wganlab.mistakes import audit
+from wganlab.mistakes import audit, audit_step
 
 
 @pytest.mark.parametrize("name", STYLES)
@@ -34,3 +35,16 @@ def test_a_refusal_ends_in_a_wrapper_that_works(name):
     report = audit(space["audited"])
     assert report.ok, (wrapper, report)
     assert report.weight == 10
+
+
+@pytest.mark.parametrize("step", RIGHT, ids=lambda step: getattr(step, "__name__", type(step).__name__))
+def test_a_right_step_is_right(step):
+    report = audit_step(step)
+    assert report.ok, report
+    assert "cccccgcccccg" in report.notes[0]
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_a_slip_of_a_step_is_named(name):
+    report = audit_step(slip(name))
+    assert set(report.names) in ({name.split(", ")[0]}, set(name.split(", "))), report

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..mistakes import audit
+from ..mistakes import audit, audit_step
 from ..mistakes.examination.probes import undisturbed
 from .terminal import print_error, print_result, write_line
 
@@ -31,7 +31,10 @@ def run(options: argparse.Namespace) -> int:
         try:
             given = loaded_critic(options.critic) if options.critic else contextlib.nullcontext()
             with loaded(place) as function, given as critic:
-                report = audit(function, critic=critic, shape=options.shape, batch=options.batch)
+                if options.step:
+                    report = audit_step(function, options.n_critic, critic=critic)
+                else:
+                    report = audit(function, critic=critic, shape=options.shape, batch=options.batch)
         except (Exception, GeneratorExit) as error:  # one file must not end the audit of the others
             foreseen = isinstance(error, InputError)
             if options.debug and not foreseen:
