@@ -40,9 +40,8 @@ def run(options: argparse.Namespace) -> int:
             if options.debug and not foreseen:
                 raise
             said = str(error) if foreseen else f"it cannot be judged ({type(error).__name__})"
-            said, _, wrapper = said.replace(
-                "FILE.py:audited", f"{place.rpartition(':')[0]}:audited"
-            ).partition("\n\n")
+            said = said.replace("FILE.py:audited", f"{place.rpartition(':')[0]}:audited")
+            said, _, wrapper = said.partition("\n\n")
             print_error(f"{place}: {said}")
             if wrapper:
                 write_line(f"\n{wrapper}", sys.stderr)
@@ -126,9 +125,7 @@ def attribute(module: Any, name: str, file: str) -> Any:
             try:  # a method wants an object, a static method does not
                 found = found()
             except (Exception, SystemExit):
-                found = found.__new__(
-                    found
-                )  # it may be of use without its attributes, or a wrapper sets them
+                found = found.__new__(found)  # a wrapper sets its attributes
         found = getattr(found, part)
     return instance(found, name, file) if isinstance(found, type) else found
 

@@ -7,7 +7,9 @@ which points each update saw, whose gradients it used, which weights changed out
 import copy
 import itertools
 import math
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -20,10 +22,9 @@ from .critics import candidate_rows
 from .probes import seed, undisturbed
 from .report import Finding, Report
 
-Step = Callable[[nn.Module, nn.Module, "Optimizers", Tensor], None]
-Module = nn.Module | None
-SHAPES = [(2,), *ROWS["rows"], *ROWS["pictures"], *ROWS["sequences"]]
-RATE, M = 0.05, 8
+Net = nn.Module | None
+SHAPES, RATE, M = [(2,), *ROWS["rows"], *ROWS["pictures"], *ROWS["sequences"]], 0.05, 8
+SEEN = tomllib.loads(Path(__file__).with_name("steps.toml").read_text(encoding="utf-8"))
 
 
 class Optimizers(NamedTuple):
@@ -36,25 +37,13 @@ class Optimizers(NamedTuple):
         return tuple(self)[int(key[:1].lower() != "g") if isinstance(key, str) else key]
 
 
-class Generator(nn.Sequential):
-    """Rows of one shape out of noise of any shape."""
-
-    def forward(self, z: Tensor, *_: object) -> Tensor:
-        return super().forward(nn.functional.pad(z.flatten(1), (0, 1))[:, :2])
-
-
-class Critic(nn.Sequential):
-    """A score for each row, with a buffer that nobody should touch."""
-
-    def forward(self, x: Tensor, *_: object) -> Tensor:
-        return super().forward(x)
-
-
 def players(row: tuple[int, ...], column: bool) -> tuple[nn.Module, nn.Module]:
-    """Players of our own; scores have the shape (m,) or (m, 1)."""
+    """Players for such rows that take noise of any shape, and labels; scores are (m,) or (m, 1)."""
     size, end = math.prod(row), nn.Identity() if column else nn.Flatten(0)
-    generator = Generator(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, size), nn.Unflatten(1, row))
-    critic = Critic(nn.Flatten(), nn.Linear(size, 8), nn.Tanh(), nn.Linear(8, 1), end)
+    generator = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, size), nn.Unflatten(1, row))
+    generator.register_forward_pre_hook(lambda _, z: nn.functional.pad(z[0].flatten(1), (0, 1))[:, :2])
+    critic = nn.Sequential(nn.Flatten(), nn.Linear(size, 8), nn.Tanh(), nn.Linear(8, 1), end)
+    critic.register_forward_pre_hook(lambda _, x: x[0])
     critic.register_buffer("average", torch.full((3,), 2.0))
     return generator, critic
 
@@ -73,95 +62,81 @@ def rows_in(x: Tensor, other: Tensor) -> Tensor:
 class Watch:
     """What a step does to two players: the ``order`` of updates, and what was ``found`` (name -> seen).
 
-    Each update ends a phase. "s" stands for an update of the critic by a part of its loss alone.
+    Each update ends a phase. "s" stands for an update of the critic by a part of its loss alone. ``made`` has
+    phase, noise, fakes and mode; ``used`` phase and noise; ``recent``, of this phase, points and gradients in
+    their scores; ``learned`` phase and gradient of each player's first weights.
     """
 
     def __init__(self, generator: nn.Module, critic: nn.Module):
-        self.players = {"g": generator, "c": critic}
-        self.order, self.found, self.limit, self.pull = "", {}, torch.inf, 0.0
-        self.made, self.used, self.scores = (
-            [],
-            [],
-            [],
-        )  # the phase, and z, fakes, mode; z; points, gradients
-        self.learned = {"g": [], "c": []}  # (phase, gradient) of the first weights
+        self.players, self.order, self.found = {"g": generator, "c": critic}, "", {}
+        self.made, self.used, self.recent, self.learned = [], [], [], {"g": [], "c": []}
+        self.x, self.limit, self.pull = torch.empty(0, 1), math.inf, 0.0
         self.weights, self.buffers = self.copies(), [part.clone() for part in critic.buffers()]
         self.optimizers = Optimizers(*(SGD(part.parameters(), lr=RATE) for part in self.players.values()))
-        generator.register_forward_hook(
-            lambda part, inputs, fakes: self.made.append(
-                (len(self.order), inputs[0].clone(), fakes.detach().clone(), part.training)
-            )
-        )
-        critic.register_forward_hook(self.score)
+        generator.register_forward_hook(self.generated)
+        critic.register_forward_hook(self.scored)
         for k, optimizer in zip("gc", self.optimizers, strict=True):
             optimizer.register_step_pre_hook(lambda *_, k=k: self.before(k))
-            optimizer.register_step_post_hook(lambda *_: self.after())
+            optimizer.register_step_post_hook(self.after)
             first = next(self.players[k].parameters())
             first.register_hook(lambda g, k=k: self.learned[k].append((len(self.order), g.detach().clone())))
 
     def copies(self) -> list[Tensor]:
         return [part.detach().clone() for part in self.players["c"].parameters()]
 
-    def find(self, name: str, seen: str) -> None:
-        self.found.setdefault(name, f"after the updates '{self.order[-12:]}' {seen}")
+    def note(self, **slips: object) -> None:
+        """What is the case, with words about it of ``steps.toml``."""
+        for name in (name.replace("_", "-") for name, case in slips.items() if case):
+            self.found.setdefault(name, f"after the updates '{self.order[-12:]}' {SEEN[name]}")
 
-    def score(self, _: nn.Module, inputs: tuple[Tensor, ...], scores: Tensor) -> None:
+    def generated(self, player: nn.Module, inputs: tuple[Tensor, ...], fakes: Tensor) -> None:
+        z, fakes = inputs[0].detach().clone(), fakes.detach().clone()
+        self.made.append((len(self.order), z, fakes, player.training))
+
+    def scored(self, _: nn.Module, inputs: tuple[Tensor, ...], scores: Tensor) -> None:
         """Remember the points, and the last gradient in their scores: the loss's; a penalty asks before."""
         self.look()
         gradient = torch.zeros(len(scores))
-        self.scores.append((len(self.order), inputs[0].detach().clone(), gradient))
+        self.recent.append((inputs[0].detach().clone(), gradient))
         if scores.requires_grad:
-
-            @scores.register_hook
-            def _(g: Tensor) -> None:
-                gradient.copy_(g.detach().reshape(len(g), -1).sum(1))
+            scores.register_hook(lambda g: [gradient.copy_(g.detach().reshape(len(g), -1).sum(1)), None][1])
 
     def look(self) -> None:
         """Were the critic's weights clipped since its last step, and all of them?"""
         now = self.copies()
-        changed = [part for part, old in zip(now, self.weights, strict=True) if not torch.equal(part, old)]
-        limit = max((part.abs().max() for part in changed), default=torch.inf)
-        if sum((part.abs() == limit).sum() for part in changed) > 1:  # several weights end at the same number
+        pairs = zip(now, self.weights, strict=True)
+        changed = [part.abs() for part, old in pairs if not torch.equal(part, old)]
+        limit = max((part.max().item() for part in changed), default=math.inf)
+        if sum((part == limit).sum() for part in changed) > 1:  # several weights end at the same number
             self.limit = limit * (1 + 1e-6)
-        largest = max(part.abs().max() for part in now)
-        if largest > self.limit and "partial-clip" not in self.found:
-            name = "partial-clip" if changed else "clamp-first"
-            self.find(name, f"the critic's weights are clipped to {self.limit:.3g}, and one is {largest:.3g}")
+        beyond = max(part.abs().max() for part in now) > self.limit and "partial-clip" not in self.found
+        self.note(partial_clip=beyond and changed, clamp_first=beyond and not changed)
         self.weights = now
 
     def before(self, letter: str) -> None:
         """What an update has seen and learnt, when it is about to be made."""
         self.look()
-        phase = len(self.order)
-        recent = [(points, gradient) for at, points, gradient in self.scores if at == phase]
-        fakes = [each for each in self.made if any(rows_in(points, each[2]).any() for points, _ in recent)]
-        for at, z, _, training in fakes:
-            if at < phase or any(when < phase and torch.equal(z, other) for when, other in self.used):
-                self.find("reused-noise", "an update gets fakes of noise that one before it had")
-            if not training:
-                self.find("sampling-mode", "an update gets fakes that were made in evaluation mode")
-            self.used.append((phase, z))
+        phase, since, critic = len(self.order), self.since(letter), letter == "c"
+        fakes = [each for each in self.made if any(rows_in(x, each[2]).any() for x, _ in self.recent)]
         real, fake = (
-            sum(gradient[rows_in(points, rows)].sum().item() for points, gradient in recent for rows in of)
+            sum(gradient[rows_in(points, rows)].sum() for points, gradient in self.recent for rows in of)
             for of in ([self.x], [each[2] for each in fakes])
         )
-        since = self.since(letter)
-        fresh = real or any(each[0] == phase for each in (*self.made, *fakes))
-        self.letter = letter if fresh or letter == "g" else "s"
-        if since:
-            name = "moving-critic" if letter == "c" and "g" in since else "stale-gradients"
-            self.find(name, f"an update uses gradients from before the updates '{since}', too")
-        elif self.letter == "s":
-            self.find("separate-adam", "the critic makes a step of its own for a part of its loss")
-        if letter == "g" and self.pull * fake > 0:
-            name = "generator-sign" if fake > 0 else "reversed-sign"
-            self.find(name, "the generator's loss moves fake scores the way that the critic's loss does")
-        if letter == "c":
-            self.pull = fake
-            if real * fake > 0:
-                self.find("reversed-sign", "the critic's loss moves real and fake scores the same way")
-            if any(at == phase for at, _ in self.learned["g"]):
-                self.find("attached-fakes", "the critic's loss gives the generator's weights a gradient")
+        old = [z for when, z in self.used if when < phase]
+        fresh = not critic or real or any(each[0] == phase for each in (*self.made, *fakes))
+        same = not critic and self.pull * fake > 0
+        self.note(
+            reused_noise=any(at < phase or any(torch.equal(z, o) for o in old) for at, z, *_ in fakes),
+            sampling_mode=not all(each[3] for each in fakes),
+            moving_critic=critic and "g" in since,
+            stale_gradients=since and not (critic and "g" in since),
+            separate_adam=not (since or fresh),
+            generator_sign=same and fake > 0,
+            reversed_sign=(same and fake < 0) or (critic and real * fake > 0),
+            attached_fakes=critic and any(at == phase for at, _ in self.learned["g"]),
+        )
+        self.used += [(phase, each[1]) for each in fakes]
+        self.letter, self.pull = letter if fresh else "s", fake if critic else self.pull
 
     def since(self, letter: str) -> str:
         """The updates since the oldest gradient that is in the player's ``.grad``."""
@@ -172,20 +147,17 @@ class Watch:
                 return self.order[phase:]
         return ""
 
-    def after(self) -> None:
-        self.order += self.letter
-        self.weights = self.copies()
+    def after(self, *_: object) -> None:
+        self.order, self.recent, self.weights = self.order + self.letter, [], self.copies()
 
     def end(self) -> None:
         """What is left at the end of one call."""
         self.look()
-        if not all(map(torch.equal, self.buffers, self.players["c"].buffers())):
-            self.find("clip-buffers", "the critic's buffers have other numbers")
-        if not all(player.training for player in self.players.values()):
-            self.find("switches-mode", "a player is left in evaluation mode")
+        self.note(clip_buffers=not all(map(torch.equal, self.buffers, self.players["c"].buffers())))
+        self.note(switches_mode=not all(player.training for player in self.players.values()))
 
 
-def audit_step(step: Step, n_critic: int = 5, *, generator: Module = None, critic: Module = None) -> Report:
+def audit_step(step: Callable, n_critic: int = 5, *, generator: Net = None, critic: Net = None) -> Report:
     """Which known slips a training step ``(generator, critic, optimizers, batch) -> None`` has.
 
     ``optimizers`` are the generator's and the critic's; ``batch`` is x, or (x, labels) for a step that wants
@@ -194,13 +166,11 @@ def audit_step(step: Step, n_critic: int = 5, *, generator: Module = None, criti
     detached fakes, signs, leftover gradients, modes and the order of updates are judged; the losses are not.
     Raises ``InputError`` for what cannot be called so.
 
-    >>> audit_step(lambda generator, critic, optimizers, batch: optimizers.critic.step()).names
-    ('separate-adam', 'other-n-critic')
+    >>> audit_step(lambda generator, critic, optimizers, batch: optimizers[1].step()).names
+    ('other-n-critic',)
     """
-    if not callable(step):
-        raise InputError(f"audit needs a function (generator, critic, optimizers, batch), got {type(step)}.")
     with undisturbed():
-        watched = watch(step, n_critic, (generator, critic), swapped=False)
+        watched = watch(step, n_critic, (generator, critic))
         if watched.found:  # the step may expect the critic's optimizer first
             other = watch(step, n_critic, (generator, critic), swapped=True)
             watched = min(watched, other, key=lambda each: len(each.found))
@@ -208,30 +178,27 @@ def audit_step(step: Step, n_critic: int = 5, *, generator: Module = None, criti
     return Report(tuple(Finding.of(*item) for item in watched.found.items()), (order,), None, None)
 
 
-def watch(step: Step, n_critic: int, given: tuple[Module, Module], *, swapped: bool) -> Watch:
+def watch(step: Callable, n_critic: int, given: tuple[Net, Net], *, swapped: bool = False) -> Watch:
     """The step on the first shape of data that it takes."""
-    errors = []
-    shapes = candidate_rows(given[1]) if given[1] else SHAPES
+    errors, shapes = [], candidate_rows(given[1]) if given[1] else SHAPES
     for row, column, labels in itertools.product(shapes, (False, True), (False, True)):
         seed(0)
         pair = [copy.deepcopy(mine) or own for mine, own in zip(given, players(row, column), strict=True)]
-        watched = Watch(*pair)
+        watched, more = Watch(*pair), (torch.zeros(M, dtype=torch.long),) if labels else ()
         optimizers = Optimizers(*reversed(watched.optimizers)) if swapped else watched.optimizers
         try:
             for _ in range(2 * n_critic + 1):
                 watched.x = torch.rand(M, *row) * 2 - 1
-                batch = watched.x.clone()
-                step(*pair, optimizers, (batch, torch.zeros(M, dtype=torch.long)) if labels else batch)
+                step(*pair, optimizers, (watched.x.clone(), *more) if labels else watched.x.clone())
                 watched.end()
         except Exception as error:
-            errors.append(error)
+            errors.append(" ".join(f"{type(error).__name__}: {error}".split())[:200])
             continue
         if name := order_slip(order := watched.order.replace("s", ""), n_critic):
             watched.found[name] = f"n_critic is {n_critic}, and the order of updates is {order[:24]}"
         return watched
-    said = " ".join(f"{type(errors[0]).__name__}: {errors[0]}".split())[:200]
     rule = "audit calls a step with (generator, critic, optimizers, batch), and it raises"
-    raise InputError(f"{rule} {said}. Let it take its rows from batch and draw its noise.") from errors[0]
+    raise InputError(f"{rule} {errors[0]}. Let it take its rows from batch and draw its noise.")
 
 
 def order_slip(order: str, n_critic: int) -> str:
