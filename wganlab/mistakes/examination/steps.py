@@ -87,7 +87,7 @@ class Watch:
     def note(self, **slips: object) -> None:
         """What is the case, with words about it of ``steps.toml``."""
         for name in (name.replace("_", "-") for name, case in slips.items() if case):
-            self.found.setdefault(name, f"after the updates '{self.order[-12:]}' {SEEN[name]}")
+            self.found.setdefault(name, f"after {self.order[-12:] or 'no update'}, {SEEN[name]}")
 
     def generated(self, player: nn.Module, inputs: tuple[Tensor, ...], fakes: Tensor) -> None:
         z, fakes = inputs[0].detach().clone(), fakes.detach().clone()

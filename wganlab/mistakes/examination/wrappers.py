@@ -140,8 +140,8 @@ def wrappers(target: SimpleNamespace, gpu: bool, accepts: Callable | None) -> It
     choices = itertools.islice(itertools.product(*map(meanings, target.wanted)), COMBINATIONS)
     choices = [PLAIN] if target.wanted == [*PLAIN] else choices
     for critic, settings, arguments in itertools.product(TABLE["critics"], target.places, choices):
-        useful = not critic["line"] or settings or "critic" in arguments
-        if useful and (not accepts or "gives" in critic["said"]):
+        useful = "critic" in arguments or settings or not critic["line"]
+        if useful and len({*arguments}) == len(arguments) and (not accepts or "gives" in critic["said"]):
             found = Wrapper(target, arguments, critic, gpu, settings).mended()
             if found and (not accepts or accepts(found.function)):
                 yield found
