@@ -250,9 +250,10 @@ def shapes(kind: str, stage: int, errors: str) -> list[Shape]:
     if stage < 2:
         fitting = (pair for pair in unusual if fits(*pair, 4e5 / (pair[0] if kind == "rows" else 1)))
         return [*fitting] if stage else [(BATCH, usual)]
+    errors = re.sub(r"expected \d+|was handed.*?rows", "", errors.replace("[-1,", f"[{BATCH},"))
     lists = (map(int, text.split(", ")) for text in re.findall(r"[\[(](\d+(?:, \d+)+)[\])]", errors))
-    pairs = [(m, tuple(row)) for m, *row in lists if len(row) == len(usual)]
-    numbers = {*map(int, re.findall(r"\b[1-9]\d{0,4}\b", re.sub(r"expected \d+", "", errors)))}
+    pairs = [(n, tuple(row)) for m, *row in lists for n in (BATCH, m) if len(row) == len(usual)]
+    numbers = {*map(int, re.findall(r"\b[1-9]\d{0,4}\b", errors))}
     sides = [*itertools.combinations(range(len(usual) + 1), 2)]
     for n, (k, j) in itertools.product(sorted(numbers)[:12], sides):
         pairs += [(n, usual), (BATCH, (*usual[:k], *[n] * (j - k), *usual[j:]))]
@@ -283,10 +284,7 @@ def find(function: Penalty, kind: str, pairs: list[Shape]) -> tuple[Layout | Non
     return None, calls
 
 
-Taken = dict[str, tuple[Layout, str]]
-
-
-def layouts(function: Penalty, shape: Row | None, batch: int | None) -> tuple[Taken, dict[str, Call]]:
+def layouts(function: Penalty, shape: Row | None, batch: int | None) -> tuple[dict, dict[str, Call]]:
     """Of each kind of data the layout that is taken, with the error on the usual one; and the calls refused.
 
     Unusual shapes are tried where no usual one is taken, and then the numbers in the text of errors.
@@ -340,6 +338,8 @@ def layout_notes(function: Penalty, layout: Layout) -> list[str]:
     said = [NOTES[key] for key in map(str, (layout.dtype, layout.scores, layout.carrier)) if key in NOTES]
     if layout.m == BATCH and (error := tried(function, replace(layout, m=1)).error):
         said.append(f"a batch of one row raises {error}")
+    if "scale" in getattr(getattr(function, "__code__", None), "co_names", ()) and layout.kind == "rows":
+        said.append(NOTES["scaler"])
     return [f"{layout.kind}: {each}" for each in (*said, *tried(function, layout).notes)]
 
 

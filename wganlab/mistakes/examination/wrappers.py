@@ -157,8 +157,6 @@ def refuse(function: Callable, errors: str, accepts: Callable[[Callable], bool] 
     found = next(wrappers(target, gpu, accepts), None)
     target.known.update(before)
     if found:
-        rule = "audit calls a function with (critic, x, x_fake) on the CPU, but this one"
-        remedy = "Put these lines below it and name them instead: wganlab audit FILE.py:audited"
-        raise InputError(f"{rule} {found.reasons}. {remedy}\n\n{found}")
+        raise InputError(f"{TABLE['refusal'].format(found.reasons)}\n\n{found}")
     if gpu:
         raise InputError(f"The function {TABLE['cuda']['said']}. {TABLE['cuda']['remedy']}")
