@@ -8,6 +8,7 @@ import math
 import re
 import tomllib
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -231,14 +232,14 @@ def number_of(answer: object) -> tuple[Tensor | None, str]:
 
 def fits(m: int, row: Row, most: float = MOST) -> bool:
     """Whether a batch is small, and its size no side of a row."""
-    return m not in row and m * math.prod(row) <= most
+    return m > 1 and m not in row and m * math.prod(row) <= most
 
 
 def shapes(kind: str, stage: int, errors: str) -> list[Shape]:
     """What is tried: the usual shape, unusual ones, and those that stand in the text of errors or in part.
 
-    >>> shapes("pictures", 2, "shape '[6, 16, 128, 128]' is invalid for input of size 30")
-    [(6, (16, 128, 128))]
+    >>> shapes("pictures", 2, "shape '[6, 16, 128, 128]' is invalid for input of size 30")[0]
+    (6, (16, 128, 128))
     >>> shapes("rows", 2, "size of tensor a (5) must match that of b (40)")
     [(40, (5,)), (6, (40,))]
 
@@ -250,13 +251,13 @@ def shapes(kind: str, stage: int, errors: str) -> list[Shape]:
     if stage < 2:
         fitting = (pair for pair in unusual if fits(*pair, 4e5 / (pair[0] if kind == "rows" else 1)))
         return [*fitting] if stage else [(BATCH, usual)]
-    errors = re.sub(r"expected \d+|was handed.*?rows", "", errors.replace("[-1,", f"[{BATCH},"))
+    errors = re.sub(r"expected \d+|was handed[^)]*\)[^)]*\)", "", errors.replace("[-1,", f"[{BATCH},"))
     lists = (map(int, text.split(", ")) for text in re.findall(r"[\[(](\d+(?:, \d+)+)[\])]", errors))
     pairs = [(n, tuple(row)) for m, *row in lists for n in (BATCH, m) if len(row) == len(usual)]
-    numbers = {*map(int, re.findall(r"\b[1-9]\d{0,4}\b", errors))}
-    sides = [*itertools.combinations(range(len(usual) + 1), 2)]
-    for n, (k, j) in itertools.product(sorted(numbers)[:12], sides):
-        pairs += [(n, usual), (BATCH, (*usual[:k], *[n] * (j - k), *usual[j:]))]
+    often = Counter(map(int, re.findall(r"\b[1-9]\d{0,4}\b", errors))).most_common(12)
+    numbers = [n for n, _ in often if n not in (BATCH, *usual)][:4]
+    pairs += [(n, usual) for n in numbers]
+    pairs += [(BATCH, row) for row in itertools.product(*([size, *numbers] for size in usual))]
     return [pair for pair in dict.fromkeys(pairs) if pair not in ((BATCH, usual), *unusual) and fits(*pair)]
 
 

@@ -79,8 +79,7 @@ class Report:
     def headline(self) -> str:
         """The first line: ok, or the names of the bugs."""
         if not self.ok:
-            bugs = [name for name in self.names if name not in DEPARTURES]
-            others = [name for name in self.names if name in DEPARTURES]
+            bugs, others = ([n for n in self.names if (n in DEPARTURES) is said] for said in (False, True))
             said = [f"{len(bugs)} bug{'s' * (len(bugs) > 1)} found: {', '.join(bugs)}"] if bugs else []
             return "; ".join(said + [f"departs from WGAN-GP: {', '.join(others)}"] * bool(others))
         if self.weight is None:
