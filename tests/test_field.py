@@ -17,7 +17,7 @@ def some(cases, every):
     return [pytest.param(case, marks=[pytest.mark.slow] * (k % every > 0)) for k, case in enumerate(cases)]
 
 
-@pytest.mark.parametrize("name", some(STYLES, 5))
+@pytest.mark.parametrize("name", some(STYLES, 7))
 def test_a_style_has_its_verdict(name):
     function = STYLES[name]
     report = audit(function)
