@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, jacrev, vmap  # noqa: F401, the te
 from wganlab import constraints, networks
 from wganlab.errors import InputError
 from wganlab.mistakes import ZOO, Report, audit
-from wganlab.mistakes.examination.calls import ANCHOR, BATCHES, ROWS, unusual_shapes
+from wganlab.mistakes.examination.calls import ANCHOR, BATCHES, ROWS, shapes
 from wganlab.mistakes.examination.critics import mixing
 from wganlab.mistakes.examination.explanation import diagnose_law, diagnose_points, diagnose_rows
 from wganlab.mistakes.examination.formulas import Formula, Observation, family, find_formula
@@ -588,6 +588,6 @@ def test_the_anchor_does_not_move():
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_no_batch_size_is_a_side_of_a_picture(kind):
-    one, both = unusual_shapes(kind)
-    assert all(m not in row for m, row in one + both)
-    assert {m for m, _ in one} >= set(BATCHES[1:6])
+    pairs = shapes(kind, 1, "")
+    assert all(m not in row for m, row in pairs)
+    assert {m for m, row in pairs if row == ROWS[kind][0]} >= set(BATCHES[1:6])

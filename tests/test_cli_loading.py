@@ -27,6 +27,23 @@ def penalty(critic, x, x_fake):
 def wrong(critic, x, x_fake):
     return -penalty(critic, x, x_fake)
 
+def swapped(x, x_fake, critic):
+    return penalty(critic, x, x_fake)
+
+def of_pairs(critic, x, x_fake):
+    assert x.shape[1:] == (7, 2)
+    return penalty(critic, x, x_fake)
+
+def step(generator, critic, optimizers, batch):
+    for _ in range(3):
+        fake = generator(torch.randn(len(batch), 2))
+        optimizers.critic.zero_grad()
+        (critic(fake).mean() - critic(batch).mean()).backward()
+        optimizers.critic.step()
+    optimizers.generator.zero_grad()
+    (-critic(generator(torch.randn(len(batch), 2))).mean()).backward()
+    optimizers.generator.step()
+
 class Penalty:
     def __call__(self, critic, x, x_fake):
         return penalty(critic, x, x_fake)
@@ -36,6 +53,9 @@ class Penalty:
 
 class Needy:
     def __init__(self, weight): ...
+
+    def of_its_critic(self, x, x_fake):
+        return penalty(self.critic, x, x_fake)
 
     @staticmethod
     def apply(critic, x, x_fake):
@@ -109,6 +129,36 @@ def test_critics(audit):
     assert out.startswith("1 bug found: mixes-rows")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("swapped", "takes (x, x_fake, critic)"), ("Needy.of_its_critic", "reads critic from")]
+)
+def test_what_takes_other_arguments_gets_a_wrapper_that_works(name, said, audit, tmp_path):
+    code, out, err = audit(f"mine.py:{name}")
+    first, _, wrapper = err.partition("\n\n")
+    assert (code, out) == (2, "")
+    assert said in first
+    assert first.endswith("name them instead: wganlab audit mine.py:audited")
+    code, out, _ = audit(f"mine.py:{name}", "--json")
+    assert json.loads(out)[f"mine.py:{name}"]["wrapper"] == wrapper.rstrip("\n") + "\n"
+    (tmp_path / "mine.py").write_text(FILE + wrapper)
+    assert audit("mine.py:audited")[:2] == (0, OK.format(4))
+
+
+def test_a_shape_of_ones_own(audit):
+    code, out, _ = audit("mine.py:of_pairs", "--shape", "7,2", "--batch", "9")
+    assert (code, out.splitlines()[0]) == (0, OK.format(4).rstrip())
+    code, _, err = audit("mine.py:penalty", "--shape", "1,2,3,4,5")
+    assert code == 2
+    assert "a shape of 1 to 4 sizes" in err
+
+
+def test_a_step(audit):
+    code, out, _ = audit("mine.py:step", "--step", "--n-critic", "3")
+    assert (code, out.splitlines()[0]) == (6, "1 bug found: attached-fakes")
+    code, out, _ = audit("mine.py:step", "mine.py:penalty", "--step")
+    assert (code, out) == (2, "mine.py:step: 2 bugs found: attached-fakes, other-n-critic\n")
+
+
 def test_several_files_end_with_the_worst(audit, tmp_path):
     (tmp_path / "other").mkdir()
     for name, text in {"mine.py": FILE, "neighbour.py": "WEIGHT = 7.0"}.items():
@@ -147,7 +197,7 @@ BROKEN = {
     "mine.py": "needs FILE.py:FUNCTION",
     "mine.py:": "needs FILE.py:FUNCTION",
     "none.py:f": "There is no file none.py to audit",
-    "mine.py:f": "has no 'f'. It has: penalty, wrong, Penalty",
+    "mine.py:f": "has no 'f'. It has: penalty, wrong, swapped",
     "mine.py:Penalty.f": "has no 'Penalty.f'",
     "mine.py:number": "got int",
     "mine.py:Needy": "cannot be made without arguments (TypeError",

@@ -41,7 +41,8 @@ def test_audit_names_each_wrong_penalty_and_nothing_else(name):
 def test_the_zoo_is_complete_and_in_order():
     assert list(ZOO) == [*PENALTIES, *PLAYERS, *LOOPS]
     assert len(ZOO) == len(PENALTIES) + len(PLAYERS) + len(LOOPS) >= 45
-    assert set(KNOWN) == set(PENALTIES) | {"mixes-rows"} | WITHOUT_ENTRY
+    unseen = {"early-record", "tanh-range", "squared-cost", "film-order"}
+    assert set(KNOWN) == {*PENALTIES, *LOOPS, "mixes-rows", "reversed-sign"} - unseen | WITHOUT_ENTRY
     assert all(list(bug) == ["effect", "remedy"] and all(bug.values()) for bug in KNOWN.values())
     for name, entry in ZOO.items():
         assert isinstance(entry, Entry)
@@ -209,6 +210,9 @@ NUMBERS = [
     ("clamp-first", "a weight of 0.01", lambda: largest_after(ZOO["clamp-first"].right)),
     ("clip-buffers", "becomes 0.01", lambda: clipped()[0]),
     ("clip-buffers", "0.0953", lambda: clipped()[1] / math.sqrt(clipped()[0] + 0.001)),
+    ("partial-clip", "up to 0.7071", lambda: 1 / math.sqrt(nn.Linear(2, 2).in_features)),
+    ("generator-sign", "score 1 cost 1", lambda: wrong("generator-sign", ONE)),
+    ("generator-sign", "cost -1", lambda: wrong("generator-sign", -ONE)),
     ("separate-adam", "0.3143", lambda: moved(ZOO["separate-adam"].wrong, 3.0)),
     ("separate-adam", "0.3783", lambda: moved(ZOO["separate-adam"].wrong, 100.0)),
     ("separate-adam", "instead of by 1", lambda: moved(ZOO["separate-adam"].right, 3.0)),

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..mistakes import audit
+from ..mistakes import audit, audit_step
 from ..mistakes.examination.probes import undisturbed
 from .terminal import print_error, print_result, write_line
 
@@ -31,15 +31,17 @@ def run(options: argparse.Namespace) -> int:
         try:
             given = loaded_critic(options.critic) if options.critic else contextlib.nullcontext()
             with loaded(place) as function, given as critic:
-                report = audit(function, critic=critic, shape=options.shape, batch=options.batch)
+                if options.step:
+                    report = audit_step(function, options.n_critic, critic=critic)
+                else:
+                    report = audit(function, critic=critic, shape=options.shape, batch=options.batch)
         except (Exception, GeneratorExit) as error:  # one file must not end the audit of the others
             foreseen = isinstance(error, InputError)
             if options.debug and not foreseen:
                 raise
             said = str(error) if foreseen else f"it cannot be judged ({type(error).__name__})"
-            said, _, wrapper = said.replace(
-                "FILE.py:audited", f"{place.rpartition(':')[0]}:audited"
-            ).partition("\n\n")
+            said = said.replace("FILE.py:audited", f"{place.rpartition(':')[0]}:audited")
+            said, _, wrapper = said.partition("\n\n")
             print_error(f"{place}: {said}")
             if wrapper:
                 write_line(f"\n{wrapper}", sys.stderr)
@@ -123,9 +125,7 @@ def attribute(module: Any, name: str, file: str) -> Any:
             try:  # a method wants an object, a static method does not
                 found = found()
             except (Exception, SystemExit):
-                found = found.__new__(
-                    found
-                )  # it may be of use without its attributes, or a wrapper sets them
+                found = found.__new__(found)  # a wrapper sets its attributes
         found = getattr(found, part)
     return instance(found, name, file) if isinstance(found, type) else found
 

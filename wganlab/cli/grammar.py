@@ -231,16 +231,21 @@ def audit(verb: argparse.ArgumentParser) -> None:
       wganlab audit ada.py:penalty bo.py:penalty --json
       wganlab audit mine.py:gradient_penalty --critic mine.py:make_critic
       wganlab audit mine.py:gradient_penalty --shape 16,128,128 --batch 32
+      wganlab audit mine.py:training_step --step --n-critic 5
 
     The function takes (critic, x, x_fake) and returns the penalty; of one that does not, a wrapper is
-    printed that does. Each file is run once, as an import does: audit only files that you would run. With
-    several files the code is 2 if one could not be judged, else 6 or 0.
+    printed that does. With --step it takes (generator, critic, optimizers, batch) and trains. Each file is
+    run once, as an import does: audit only files that you would run. With several files the code is 2 if one
+    could not be judged, else 6 or 0.
     """
     verb.add_argument("places", nargs="+", metavar="FILE.py:FUNCTION", help="(critic, x, x_fake) -> penalty")
     verb.add_argument("--critic", metavar="FILE.py:MAKE", help="a critic, or a function that makes one")
     shapes = "the shape of one row, as 24,5 or 3,32,32 (default: rows, pictures, sequences and volumes)"
     verb.add_argument("--shape", type=row, metavar="N,...", help=shapes)
     verb.add_argument("--batch", type=whole(1, 2**20), metavar="M", help="rows a batch, if it is fixed")
+    verb.add_argument("--step", action="store_true", help="the function is a whole training step")
+    turns = "with --step: updates of the critic for one of the generator (default: %(default)s)"
+    verb.add_argument("--n-critic", type=whole(1, 100), default=5, metavar="N", help=turns)
     verb.add_argument("--json", action="store_true", help="print the reports as one JSON object")
 
 

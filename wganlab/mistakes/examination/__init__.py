@@ -22,14 +22,10 @@ from .wrappers import refuse
 
 __all__ = ["audit"]
 
+Net, Of, Size = nn.Module | None, Row | None, int | None
 
-def audit(
-    gradient_penalty: Penalty,
-    *,
-    critic: nn.Module | None = None,
-    shape: Row | None = None,
-    batch: int | None = None,
-) -> Report:
+
+def audit(gradient_penalty: Penalty, *, critic: Net = None, shape: Of = None, batch: Size = None) -> Report:
     """Which known bugs a function ``gradient_penalty(critic, x, x_fake) -> number`` has.
 
     The function is called with probe critics of known slopes, on rows (m, d), pictures (m, C, H, W),
@@ -94,9 +90,7 @@ def examine(function: Penalty, layout: Layout) -> tuple[dict[str, str], list[str
     return found, notes, explanation
 
 
-def judge(
-    function: Penalty, shape: Row | None, batch: int | None
-) -> tuple[dict[str, str], list[str], tuple[float | None, bool | None]]:
+def judge(function: Penalty, shape: Of, batch: Size) -> tuple[dict[str, str], list[str], tuple]:
     """Bugs (name -> seen), notes, and the weight and side, each None if it could not be found."""
     try:
         with contextlib.suppress(ValueError):  # a builtin without a signature
@@ -113,7 +107,8 @@ def judge(
         bugs, said, explanation = examine(function, layout)
         usual = any(other.usual for other, _ in taken.values())
         broadcast = usual and not layout.usual and bugs.keys() & {"batch-eps", "pixel-eps"}
-        if broadcast or (kind == "volumes" and explanation and explanation.axes == (1, 2, 3)):
+        formula = explanation and explanation.formula
+        if broadcast or (kind == "volumes" and formula and formula.axes == (1, 2, 3)):
             notes.append(f"{layout}: it does run, and is wrong there: {', '.join(bugs)}")
             continue
         notes += [*calls.layout_notes(function, layout), *said]
@@ -126,9 +121,7 @@ def judge(
         if kind == "pictures" and not (found or shape):  # a bug may show with other channels alone
             found, _, explanation = examine(function, calls.other_channels(layout))
             explanations.append(explanation)
-    notes += [
-        f"{kind}: not taken ({refused[kind].error})" for kind in refused if kind in ("rows", "pictures")
-    ]
+    notes += [f"{k}: not taken ({refused[k].error})" for k in ("rows", "pictures") if k in refused]
     if "pictures" in refused and "rows" in taken:
         notes += calls.broadcast_notes(function)
     if "unknown" in found:  # a critic that gives one score a row may be the reason

@@ -6,9 +6,12 @@ The shapes of data and scores that it takes are found by trying; what is fixed i
 import itertools
 import math
 import re
+import tomllib
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -20,44 +23,22 @@ Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Batch = tuple[Tensor, Tensor]  # x and x_fake
 Row = tuple[int, ...]
 Shape = tuple[int, Row]  # of a batch: how many rows, and each row
+Parts = list[tuple[str, Tensor, Tensor, bool]]  # name, tensor, its old numbers, its old requires_grad
 ProbeSpec = tuple[str, float, float]  # label, slope of the linear part, bend
 
-PROBES: list[ProbeSpec] = [  # the critics whose values are compared
-    ("slope 5 in every row", 5.0, 0.0),
-    ("slope 1/2 in every row", 0.5, 0.0),
-    ("slope 1 in every row", 1.0, 0.0),
-    ("slope 20 in every row", 20.0, 0.0),
-    ("a slope of its own in each row", 0.0, 1.0),
-    ("slopes that turn along the segment", 0.7, 0.8),
-]
+TABLE = tomllib.loads(Path(__file__).with_name("calls.toml").read_text(encoding="utf-8"))
+PROBES, NOTES = TABLE["probes"], TABLE["notes"]
+ROWS = {kind: [*map(tuple, rows)] for kind, rows in TABLE["rows"].items()}
 NEVER = "the critic was never asked for a score"
 DEAD, BENT = ("slope 0", 0.0, 0.0), ("any slope", 1.0, 1.0)
 BATCH, OTHER_BATCH = 6, 11
 ANCHOR = -3.0  # an entry that x and x_fake share
 
-# The first of each is what every function should take; the others find what a function is tied to.
-ROWS = {
-    "rows": [(5,), (2,), (3,), (784,), (1,)],
-    "pictures": [(3, 4, 5), (1, 4, 5), (3, 32, 32), (1, 28, 28), (3, 64, 64), (1, 32, 32), (1, 64, 64)],
-    "sequences": [(4, 5), (24, 5), (4, 1), (100, 5)],
-    "volumes": [(3, 2, 4, 5), (1, 2, 4, 5), (1, 16, 16, 16), (1, 32, 32, 32)],
-}
 OF_AXES = {len(rows[0]): kind for kind, rows in ROWS.items()}
 BATCHES = [BATCH, 64, 32, 128, 16, 256, 100, 50, 10, 8]
 MOST = 2_000_000  # numbers in one batch
-CARRIERS = ("", "x_fake", "x")  # which part of the batch carries a graph
-KINDS = [
-    (dtype, scores, carrier)
-    for carrier, dtype, scores in itertools.product(
-        CARRIERS, (torch.float64, torch.float32), ("flat", "column", "scalar")
-    )
-]
-NOTES = {
-    torch.float32: "float64 data raise an error, float32 data do not",
-    "column": "it needs a critic whose scores have shape (m, 1), not (m,)",
-    "scalar": "it needs a critic that scores one row without a batch",
-    "x": "it needs real rows with x.requires_grad_() before the call",
-}
+KINDS = itertools.product(("", "x_fake", "x"), (torch.float64, torch.float32), ("flat", "column", "scalar"))
+KINDS = [*KINDS]  # which part of the batch carries a graph, dtype, and shape of the scores
 
 
 @dataclass(frozen=True)
@@ -67,9 +48,9 @@ class Layout:
     kind: str
     m: int
     row: tuple[int, ...]
+    carrier: str = ""
     dtype: torch.dtype = torch.float64
     scores: str = "flat"
-    carrier: str = ""
 
     def __str__(self):
         return f"{self.kind} of shape {(self.m, *self.row)}"
@@ -81,14 +62,13 @@ class Layout:
 
     def carried(self, x: Tensor, x_fake: Tensor) -> Batch:
         """The batch, of which one part hangs on a graph if the layout says so."""
-        if self.carrier == "x":
-            return x.requires_grad_(), x_fake
-        return x, (x_fake.requires_grad_() + 0 if self.carrier else x_fake)
+        fakes = x_fake.requires_grad_() + 0 if self.carrier == "x_fake" else x_fake
+        return x.requires_grad_(self.carrier == "x"), fakes
 
     def segments(self, m: int) -> Batch:
         """m rows each, between which eps can be read off: ones, zeros, and the anchor in rows of 3 or more.
 
-        >>> Layout("rows", 6, (3,), torch.float32).segments(1)
+        >>> Layout("rows", 6, (3,), "", torch.float32).segments(1)
         (tensor([[-3.,  1.,  1.]]), tensor([[-3.,  0.,  0.]]))
         """
         x, x_fake = (make(m, *self.row, dtype=self.dtype) for make in (torch.ones, torch.zeros))
@@ -137,9 +117,8 @@ class Call:
         self.effects, self.notes = side_effects(self.probe, before)
         if isinstance(answer, tuple | list | dict) and len(answer):
             answers = [*(answer.values() if isinstance(answer, dict) else answer)]
-            numbers = (each for each in answers if getattr(number_of(each)[0], "shape", None) is not None)
-            single = (each for each in numbers if not isinstance(each, Tensor) or each.numel() == 1)
-            answer = next(single, answers[0])
+            numbers = (each for each in answers if number_of(each)[0] is not None)
+            answer = next((each for each in numbers if torch.as_tensor(each).numel() == 1), answers[0])
             self.notes.append(f"it gives {len(answers)} things; the first number among them is judged")
         self.value, self.failure = number_of(answer)
         if not self.probe.points:
@@ -197,8 +176,7 @@ class Observed:
         self.again = Call(function, layout, BENT, layout.segments(many), None)
         x, x_fake = layout.segments(many)
         self.moved = Call(function, layout, BENT, (x, x_fake + 1))
-        batch = self.usual[0].batch
-        self.repeated = [Call(function, layout, probe, batch) for probe in PROBES[:4]]
+        self.repeated = [Call(function, layout, probe, self.usual[0].batch) for probe in PROBES[:4]]
 
 
 def eps_of(points: Tensor, x: Tensor, x_fake: Tensor) -> Tensor:
@@ -218,9 +196,7 @@ def tried(function: Penalty, layout: Layout) -> Call:
     return Call(function, layout, PROBES[0], layout.segments(layout.m))
 
 
-def side_effects(
-    critic: Probe, before: list[tuple[str, Tensor, Tensor, bool]]
-) -> tuple[dict[str, str], list[str]]:
+def side_effects(critic: Probe, before: Parts) -> tuple[dict[str, str], list[str]]:
     """What a call changed, by name, given each part with its old numbers and flag, put back; and notes."""
     effects, notes = {}, []
     if not critic.training:
@@ -254,44 +230,35 @@ def number_of(answer: object) -> tuple[Tensor | None, str]:
         return None, f"the answer is no number but of type {type(answer).__name__}"
 
 
-def unusual_shapes(kind: str) -> tuple[list[Shape], list[Shape]]:
-    """Pairs of a batch size and a row: with one of the two unusual, and with both.
-
-    A batch size is never a side of a picture, along which an eps of shape (m, 1) would be
-    broadcast. An eps of shape (m, 1, 1, 1) is, on rows, into m times as many numbers: so none of many.
-    """
-    usual, *rows = ROWS[kind]
-    one = [*((m, usual) for m in BATCHES[1:]), *((BATCH, row) for row in rows)]
-    both = [*itertools.product(BATCHES[1:5], rows)]
-
-    def fits(m: int, row: Row) -> bool:
-        return m not in row and m * math.prod(row) * (m if kind == "rows" else 1) < 4e5
-
-    return [pair for pair in one if fits(*pair)], [pair for pair in both if fits(*pair)]
+def fits(m: int, row: Row, most: float = MOST) -> bool:
+    """Whether a batch is small, and its size no side of a row."""
+    return m > 1 and m not in row and m * math.prod(row) <= most
 
 
 def shapes(kind: str, stage: int, errors: str) -> list[Shape]:
-    """What is tried: the usual shape, unusual ones, those in the text of errors, and numbers out of it.
+    """What is tried: the usual shape, unusual ones, and those that stand in the text of errors or in part.
 
-    >>> shapes("pictures", 2, "shape '[6, 16, 128, 128]' is invalid for input of size 30")
-    [(6, (16, 128, 128))]
-    >>> shapes("rows", 3, "size of tensor a (5) must match that of b (40)")
+    >>> shapes("pictures", 2, "shape '[6, 16, 128, 128]' is invalid for input of size 30")[0]
+    (6, (16, 128, 128))
+    >>> shapes("rows", 2, "size of tensor a (5) must match that of b (40)")
     [(40, (5,)), (6, (40,))]
+
+    A batch size is never a side of a picture, along which an eps of shape (m, 1) would be broadcast. An eps
+    of shape (m, 1, 1, 1) is, on rows, into m times as many numbers: so none of many.
     """
-    usual, unusual = ROWS[kind][0], [*itertools.chain(*unusual_shapes(kind))]
+    usual, *rows = ROWS[kind]
+    unusual = [*((m, usual) for m in BATCHES[1:]), *((m, row) for m in BATCHES[:5] for row in rows)]
     if stage < 2:
-        return [[(BATCH, usual)], unusual][stage]
-    pairs, most = [], MOST if stage == 2 else 4e5
-    if stage == 2:
-        lists = (map(int, text.split(", ")) for text in re.findall(r"[\[(](\d+(?:, \d+)+)[\])]", errors))
-        pairs = [(m, tuple(row)) for m, *row in lists if len(row) == len(usual)]
-    else:
-        numbers = {*map(int, re.findall(r"\b[1-9]\d{0,4}\b", re.sub(r"expected \d+", "", errors)))}
-        for n in sorted(numbers)[:12]:
-            sides = itertools.combinations(range(len(usual) + 1), 2)
-            pairs += [(n, usual), *((BATCH, (*usual[:k], *[n] * (j - k), *usual[j:])) for k, j in sides)]
-    new = dict.fromkeys(pairs).keys() - {(BATCH, usual), *unusual}
-    return sorted((m, row) for m, row in new if m not in row and m * math.prod(row) <= most)[::-1]
+        fitting = (pair for pair in unusual if fits(*pair, 4e5 / (pair[0] if kind == "rows" else 1)))
+        return [*fitting] if stage else [(BATCH, usual)]
+    errors = re.sub(r"expected \d+|was handed[^)]*\)[^)]*\)", "", errors.replace("[-1,", f"[{BATCH},"))
+    lists = (map(int, text.split(", ")) for text in re.findall(r"[\[(](\d+(?:, \d+)+)[\])]", errors))
+    pairs = [(n, tuple(row)) for m, *row in lists for n in (BATCH, m) if len(row) == len(usual)]
+    often = Counter(map(int, re.findall(r"\b[1-9]\d{0,4}\b", errors))).most_common(12)
+    numbers = [n for n, _ in often if n not in (BATCH, *usual)][:4]
+    pairs += [(n, usual) for n in numbers]
+    pairs += [(BATCH, row) for row in itertools.product(*([size, *numbers] for size in usual))]
+    return [pair for pair in dict.fromkeys(pairs) if pair not in ((BATCH, usual), *unusual) and fits(*pair)]
 
 
 def template(error: str) -> str:
@@ -305,8 +272,7 @@ def template(error: str) -> str:
 
 def find(function: Penalty, kind: str, pairs: list[Shape]) -> tuple[Layout | None, list[Call]]:
     """The first layout of that kind with one of the shapes that the function takes, and the calls tried."""
-    calls: list[Call] = []
-    troubles = set()
+    calls, troubles = [], set()
     for pair in pairs:
         for each in KINDS:
             layout = Layout(kind, *pair, *each)
@@ -319,15 +285,13 @@ def find(function: Penalty, kind: str, pairs: list[Shape]) -> tuple[Layout | Non
     return None, calls
 
 
-def layouts(
-    function: Penalty, shape: Row | None, batch: int | None
-) -> tuple[dict[str, tuple[Layout, str]], dict[str, Call]]:
+def layouts(function: Penalty, shape: Row | None, batch: int | None) -> tuple[dict, dict[str, Call]]:
     """Of each kind of data the layout that is taken, with the error on the usual one; and the calls refused.
 
     Unusual shapes are tried where no usual one is taken, and then the numbers in the text of errors.
     """
     taken, refused, errors = {}, {}, ""
-    for stage in range(1 if shape or batch else 4):
+    for stage in range(1 if shape or batch else 3):
         said = errors
         for kind in [OF_AXES[len(shape)]] if shape else ROWS:
             if kind == "sequences" and sum(layout.usual for layout, _ in taken.values()) == 2:
@@ -372,18 +336,16 @@ def fixed(function: Penalty, layout: Layout, first: str) -> dict[str, str]:
 
 def layout_notes(function: Penalty, layout: Layout) -> list[str]:
     """What is no bug in the function but good to know."""
-    said = [NOTES[choice] for choice in (layout.dtype, layout.scores, layout.carrier) if choice in NOTES]
+    said = [NOTES[key] for key in map(str, (layout.dtype, layout.scores, layout.carrier)) if key in NOTES]
     if layout.m == BATCH and (error := tried(function, replace(layout, m=1)).error):
         said.append(f"a batch of one row raises {error}")
+    if "scale" in getattr(getattr(function, "__code__", None), "co_names", ()) and layout.kind == "rows":
+        said.append(NOTES["scaler"])
     return [f"{layout.kind}: {each}" for each in (*said, *tried(function, layout).notes)]
 
 
 def broadcast_notes(function: Penalty) -> list[str]:
     """A note if the function refuses pictures, but not those of height or width m."""
     row = ROWS["pictures"][0]
-    if all(tried(function, Layout("pictures", m, row)).error for m in row[1:]):
-        return []
-    return [
-        "pictures: it does run, and gives a wrong number, when the batch size is a side of the picture: "
-        "eps is then broadcast along that side. Give eps as many axes as x has"
-    ]
+    taken = any(not tried(function, Layout("pictures", m, row)).error for m in row[1:])
+    return [NOTES["broadcast"]] * taken

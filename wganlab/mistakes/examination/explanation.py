@@ -43,11 +43,6 @@ class Explanation(NamedTuple):
         return self.formula.names(self.numbers[0][1].gradient.ndim) + sign
 
     @property
-    def axes(self) -> tuple[int, ...]:
-        """Those that the norm runs over, none if no formula is known."""
-        return self.formula.axes if self.formula else ()
-
-    @property
     def weight_and_side(self) -> tuple[float, bool] | None:
         """What a report says of the formula: its weight, and whether it is one-sided."""
         return (float(f"{abs(self.weight):.6g}"), self.formula.one_sided) if self.formula else None
@@ -123,34 +118,31 @@ def derive(observed: Observed, explanation: Explanation | None) -> Iterator[tupl
 
 def strangeness(observed: Observed) -> dict[str, str]:
     """Why no formula can give the numbers: they change from call to call, or not with the critic."""
-    if any(each.failure for each in observed.repeated):
+    values = [each.value.item() for each in (observed.usual[0], *observed.repeated) if not each.failure]
+    if len(values) <= len(observed.repeated):
         return {}
-    values = [each.value.item() for each in observed.repeated]
-    if all(math.isclose(value, values[0], rel_tol=1e-6) for value in values):
-        slopes = ", ".join(f"{each.probe.weight.norm().item():g}" for each in observed.repeated)
-        seen = f"critics of slope {slopes} cost the same on the same batch, {values[0]:.6g}"
-        return {"not-the-critic": f"{seen}: the value does not depend on the critic"}
-    before = observed.usual[0].value.item()
-    if not math.isclose(before, values[0], rel_tol=1e-6):
-        seen = f"{observed.repeated[0]} costs {before:.6g} at first, and {values[0]:.6g} in a later call"
-        return {"depends-on-calls": seen}
+    before, later, *others = values
+    if all(math.isclose(value, later, rel_tol=1e-6) for value in others):
+        return {"not-the-critic": f"critics of slope 1/2, 1, 5 and 20 cost the same, {later:.6g}"}
+    if not math.isclose(before, later, rel_tol=1e-6):
+        return {"depends-on-calls": f"{observed.usual[0]} costs {before:.6g}, and later {later:.6g}"}
     return {}
 
 
 def point_findings(observed: Observed, explanation: Explanation | None) -> dict[str, str]:
     """The bugs in the points, and the departures."""
-    block, again = explanation.block if explanation else -1, observed.again
+    block, again, moved = explanation.block if explanation else -1, observed.again, observed.moved
     points = [each.blocks[block] for each in observed.segments]
     found = diagnose_points(points)
-    if (k := units(explanation, points[0])) and not diagnose_points([part / k[0] + k[1] for part in points]):
-        seen = f"the critic is asked at {k[0]:.4g} x_hat {-k[0] * k[1]:+.4g}, and the slope is taken in x_hat"
-        return {"foreign-units": seen}
+    if explanation and "wrong-target" in explanation.names:  # points k (x_hat - b) for slope 1/k?
+        k = 1 / explanation.formula.target
+        b = ANCHOR - points[0].flatten(1)[0, 0].item() / k
+        if not diagnose_points([part / k + b for part in points]):
+            return {"foreign-units": f"it asks the critic at {k:.4g} (x_hat - {b:.4g}), its slope in x_hat"}
     if explanation and explanation.pack > 1:
         found.pop("batch-eps", None)
-        seen = f"one norm and one eps for each {explanation.pack} rows, which are one sample of the critic"
-        return {"pacgan": seen} | found
+        found["pacgan"] = f"one norm for each {explanation.pack} rows, which are one sample of the critic"
     if "off-segment" in found:
-        moved = observed.moved
         if not moved.failure and torch.equal(moved.blocks[block], points[0]):
             return {"dragan": "the points are near the real rows, and x_fake does not enter"}
         if on_arcs(observed.usual, block):
@@ -163,14 +155,6 @@ def point_findings(observed: Observed, explanation: Explanation | None) -> dict[
     return found
 
 
-def units(explanation: Explanation | None, points: Tensor) -> tuple[float, float] | None:
-    """k and b of points that are k (x_hat - b), where the formula asks for the slope 1/k; or None."""
-    if not explanation or "wrong-target" not in explanation.names or points[0].numel() < 3:
-        return None
-    k = 1 / explanation.formula.target
-    return k, ANCHOR - points.flatten(1)[0, 0].item() / k
-
-
 def on_arcs(calls: Sequence[Call], block: int) -> bool:
     """Whether each point is a x + b x_fake on the circle or ellipse through both, and not on the chord."""
     for each in calls:
@@ -179,11 +163,9 @@ def on_arcs(calls: Sequence[Call], block: int) -> bool:
         if points.shape != x.shape or x.shape[1] < 3:
             return False
         both = torch.stack([x, x_fake], dim=2)
-        solution = torch.linalg.lstsq(both, points[..., None]).solution
-        a, b = solution[..., 0].unbind(1)
-        cosine = torch.nn.functional.cosine_similarity(x, x_fake)
-        off = torch.minimum(*((a * a + b * b + 2 * a * b * c - 1).abs() for c in (cosine, 0 * cosine)))
-        if off.max() > 1e-3 or (both @ solution - points[..., None]).abs().max() > 1e-3:
+        a, b = torch.linalg.lstsq(both, points[..., None]).solution[..., 0].unbind(1)
+        cosines = torch.nn.functional.cosine_similarity(x, x_fake), torch.zeros(())
+        if min((a * a + b * b + 2 * a * b * c - 1).abs().max() for c in cosines) > 1e-3:
             return False
     return True
 
@@ -201,10 +183,8 @@ def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
     _, each, value, right = next((item for item in off if item[0] > 0.01), max(off, key=itemgetter(0)))
     seen = f"{each} costs {value:.6g} instead of {right:.6g}"
     if "wrong-target" in explanation.names:
-        seen += f"; slope {explanation.formula.target:.4g} is free"
-        factor = 1 / explanation.formula.target
-        if factor > 1.5 and abs(factor - round(factor)) < 1e-4 * factor:
-            seen += f", as if each slope were multiplied by {factor:.0f}: a GradScaler's factor, perhaps"
+        target = explanation.formula.target
+        seen += f"; slope {target:.4g} is free: a factor {1 / target:.6g} left in, by a GradScaler?"
     if "unknown" in explanation.names:
         seen = f"{each} costs {value:.6g}; the right formula with the weight {explanation.weight:.6g}, which "
         seen += f"slope 5 suggests, gives {right:.6g}. None of the known bugs explains it"

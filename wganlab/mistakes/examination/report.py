@@ -9,6 +9,7 @@ KNOWN = tomllib.loads(Path(__file__).with_name("known.toml").read_text(encoding=
 KNOWN_BY = {"r1": ("zero-centred", "ends-only"), "foreign-units": ("wrong-target", "foreign-units")}
 DEPARTURES = {"r1", "dragan", "pacgan", "arcs"}  # other methods than WGAN-GP
 WITHOUT_ENTRY = {"raises", "unknown", "not-finite", *DEPARTURES}
+WITHOUT_ENTRY |= {"moving-critic", "stale-gradients", "sampling-mode", "other-n-critic"}
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,10 @@ class Report:
     def headline(self) -> str:
         """The first line: ok, or the names of the bugs."""
         if not self.ok:
-            bugs = [name for name in self.names if name not in DEPARTURES]
-            others = [name for name in self.names if name in DEPARTURES]
+            bugs, others = ([n for n in self.names if (n in DEPARTURES) is said] for said in (False, True))
             said = [f"{len(bugs)} bug{'s' * (len(bugs) > 1)} found: {', '.join(bugs)}"] if bugs else []
             return "; ".join(said + [f"departs from WGAN-GP: {', '.join(others)}"] * bool(others))
+        if self.weight is None:
+            return "ok: no known slip in this training step."
         cost, side = ("max(0, slope - 1)", "one") if self.one_sided else ("(slope - 1)", "two")
         return f"ok: no known bug. The penalty is {self.weight:g} * mean({cost}^2), {side}-sided."
