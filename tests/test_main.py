@@ -886,6 +886,13 @@ penalty = gradient_penalty
 def make_critic():
     layers = torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1), torch.nn.Flatten(0)
     return torch.nn.Sequential(*layers)
+def training_step(generator, critic, optimizers, x):
+    draw = lambda: generator(torch.randn(len(x), 2))
+    for _ in range(5):
+        x_fake = draw().detach()
+        loss = critic(x_fake).mean() - critic(x).mean() + gradient_penalty(critic, x, x_fake)
+        optimizers.critic.zero_grad(), loss.backward(), optimizers.critic.step()
+    optimizers.generator.zero_grad(), (-critic(draw()).mean()).backward(), optimizers.generator.step()
 """
 
 

@@ -230,7 +230,7 @@ def audit(verb: argparse.ArgumentParser) -> None:
       wganlab audit mine.py:gradient_penalty
       wganlab audit ada.py:penalty bo.py:penalty --json
       wganlab audit mine.py:gradient_penalty --critic mine.py:make_critic
-      wganlab audit mine.py:gradient_penalty --shape 16,128,128 --batch 32
+      wganlab audit mine.py:gradient_penalty --shape 3,64,64 --batch 64
       wganlab audit mine.py:training_step --step --n-critic 5
 
     The function takes (critic, x, x_fake) and returns the penalty; of one that does not, a wrapper is
