@@ -347,5 +347,30 @@ def any_noise(critic, x, x_fake):
     return 10 * ((gradient_of(critic(p), p).flatten(1).norm(2, 1) - 1) ** 2).mean()
 
 
+def any_first_fake(critic, x, x_fake):
+    """one-partner"""
+    return any_leaf(critic, x, x_fake[0].expand_as(x))
+
+
+def any_mean_fake(critic, x, x_fake):
+    """off-segment"""
+    return any_leaf(critic, x, x_fake.mean(0, keepdim=True).expand_as(x))
+
+
+def any_scrambled(critic, x, x_fake):
+    """off-segment"""
+    return any_leaf(critic, x.transpose(0, -1).reshape(x.shape), x_fake)
+
+
+def any_shuffled(critic, x, x_fake):
+    """ok"""
+    return any_leaf(critic, x, x_fake[torch.randperm(len(x_fake))])
+
+
+def any_half(critic, x, x_fake):
+    """fewer-points"""
+    return any_leaf(critic, x[: len(x) // 2], x_fake[: len(x) // 2])
+
+
 STYLES = {name: part for name, part in vars().items() if callable(part) and "_" in name and part.__doc__}
 STYLES = {name: part for name, part in STYLES.items() if part.__module__ == __name__}

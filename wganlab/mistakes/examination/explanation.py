@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .calls import ANCHOR, OTHER_BATCH, PROBES, Call, Observed
+from .calls import ANCHOR, MOST, OTHER_BATCH, PROBES, Call, Observed
 from .formulas import Formula, Observation, find_formula
 from .probes import GRAD, Probe
 
@@ -149,10 +149,34 @@ def point_findings(observed: Observed, explanation: Explanation | None) -> dict[
             return {"arcs": "each point is on an arc, not on the segment, between its two rows"}
     if "ends-only" in found and not again.failure and again.drew:
         found["ends-only"] += "; random numbers are drawn, but they do not enter or are always 0"
+    if {*found} <= {"normal-eps", "eps-range"} and "changes-batch" not in observed.usual[0].effects:
+        found |= diagnose_pairs(observed.usual[0], block)
     repeated = not again.failure and torch.equal(points[-1], again.blocks[block])
     if repeated and not torch.equal(points[-1], points[0]):
         found["constant-eps"] = "a second call, without a new seed, has the eps of the first"
     return found
+
+
+def diagnose_pairs(call: Call, block: int) -> dict[str, str]:
+    """Rows that are dropped, mixed, or all paired with one, on random rows: name -> what was seen."""
+    x, x_fake, points = (each.detach().double().flatten(1) for each in (*call.batch, call.blocks[block]))
+    m, d = x.shape
+    if len(points) < m:
+        return {"fewer-points": f"the critic is asked at {len(points)} points for {m} rows"}
+    if points.shape[1] != d or d < 3:
+        return {}
+    some = slice(max(3, MOST // (min(len(points), 16) * m * m)))  # of the entries; all, if they are few
+    x, x_fake, points = x[:, some], x_fake[:, some], points[:16, None, None, some]
+    along = x[:, None] - x_fake
+    eps = ((points - x_fake) * along).sum(-1, keepdim=True) / along.square().sum(-1, keepdim=True)
+    off = (points - x_fake - eps * along).norm(dim=-1).flatten(1)
+    if off.amin(1).max() > 1e-4:
+        return {"off-segment": f"a point is {off.amin(1).max():.3g} away from each segment between two rows"}
+    nearest = off.argmin(1)
+    for name, rows in (("real", nearest // m), ("fake", nearest % m)):
+        if len(rows.unique()) == 1:
+            return {"one-partner": f"{len(rows)} points are on segments to one {name} row"}
+    return {}
 
 
 def on_arcs(calls: Sequence[Call], block: int) -> bool:
@@ -184,7 +208,7 @@ def value_findings(explanation: Explanation) -> Iterator[tuple[str, str]]:
     seen = f"{each} costs {value:.6g} instead of {right:.6g}"
     if "wrong-target" in explanation.names:
         target = explanation.formula.target
-        seen += f"; slope {target:.4g} is free: a factor {1 / target:.6g} left in, by a GradScaler?"
+        seen += f"; slope {target:.4g} is free: a factor {1 / target:.6g} in it, a weight or a GradScaler's?"
     if "unknown" in explanation.names:
         seen = f"{each} costs {value:.6g}; the right formula with the weight {explanation.weight:.6g}, which "
         seen += f"slope 5 suggests, gives {right:.6g}. None of the known bugs explains it"

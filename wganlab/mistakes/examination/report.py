@@ -7,8 +7,8 @@ from typing import Any
 
 KNOWN = tomllib.loads(Path(__file__).with_name("known.toml").read_text(encoding="utf-8"))
 KNOWN_BY = {"r1": ("zero-centred", "ends-only"), "foreign-units": ("wrong-target", "foreign-units")}
-DEPARTURES = {"r1", "dragan", "pacgan", "arcs"}  # other methods than WGAN-GP
-WITHOUT_ENTRY = {"raises", "unknown", "not-finite", *DEPARTURES}
+DEPARTURES = {"r1", "dragan", "pacgan", "arcs", "fewer-points"}  # other methods than WGAN-GP
+WITHOUT_ENTRY = {"raises", "unknown", "not-finite", "one-partner", *DEPARTURES}
 WITHOUT_ENTRY |= {"moving-critic", "stale-gradients", "sampling-mode", "other-n-critic"}
 
 
