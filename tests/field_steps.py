@@ -1,4 +1,4 @@
-"""Whole training steps for ``test_field``: twelve right ones in different styles, and slips in one text."""
+"""Whole training steps for ``test_field``: thirteen right ones in different styles, and slips in one text."""
 
 import itertools
 
@@ -151,10 +151,10 @@ def with_labels(generator, critic, optimizers, batch):
 
 def with_pictures_for_the_eye(generator, critic, optimizers, batch):
     a_turn(generator, critic, optimizers, batch)
-    generator.eval()
+    generator.eval(), critic.eval()
     with torch.no_grad():
-        generator(torch.ones(4, 16))
-    generator.train()
+        critic(generator(torch.ones(4, 16)))
+    generator.train(), critic.train()
 
 
 def hinge_of_columns(generator, critic, optimizers, batch):
@@ -166,8 +166,22 @@ def hinge_of_columns(generator, critic, optimizers, batch):
         (F.relu(1 - f_x).mean() + F.relu(1 + f_gz).mean()).backward()
         nn.utils.clip_grad_norm_(critic.parameters(), 1.0)
         optimizers.critic.step()
+        assert (critic(batch).mean() - critic(fake).mean()).isfinite()  # a number to print
     optimizers.generator.zero_grad()
     (-critic(generator(torch.randn(len(batch), 5)))).mean().backward()
+    optimizers.generator.step()
+
+
+def with_slopes_at_the_data(generator, critic, optimizers, batch):
+    x = batch.requires_grad_()
+    for _ in range(5):
+        f_gz = critic(generator(torch.randn(len(x), 5)).detach())
+        optimizers.critic.zero_grad()
+        (g,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+        (f_gz.mean() - critic(x).mean() + 5 * g.flatten(1).square().sum(1).mean()).backward()
+        optimizers.critic.step()
+    optimizers.generator.zero_grad()
+    (-critic(generator(torch.randn(len(x), 5)))).mean().backward()
     optimizers.generator.step()
 
 
@@ -186,6 +200,7 @@ class Library:
 
 RIGHT = [a_turn, Counting(), clipped, frozen, of_autograd_grad, one_forward, noise_at_once, of_pictures]
 RIGHT += [with_labels, with_pictures_for_the_eye, hinge_of_columns, Library()]
+RIGHT += [with_slopes_at_the_data]
 
 TEXT = """
 def step(generator, critic, optimizers, batch):
@@ -236,6 +251,16 @@ SLIPS = {  # the name, and the lines that are changed
     "generator-sign": [("-critic(generator(z))", "critic(generator(z))")],
     "reversed-sign": [("critic(fake).mean() - critic(batch)", "critic(batch).mean() - critic(fake)")],
     "reversed-sign, both the same way": [("critic(fake).mean() - ", "-critic(fake).mean() - ")],
+    "no-gradient": [("critic(generator(z))", "critic(generator(z).detach())")],
+    "no-gradient, zeroed": [("    optimizers.generator.step()",
+        "    optimizers.generator.zero_grad(); optimizers.generator.step()")],
+    "no-gradient, of real rows": [("critic(generator(z))", "critic(batch)")],
+    "no-gradient, zeroed in the critic": [(STEP, "        optimizers.critic.zero_grad()\n" + STEP)],
+    "sampling-mode, of the critic": [("        loss", "        critic.eval()\n        loss"),
+        (STEP, STEP + "        critic.train()\n")],
+    "sampling-mode, of the critic for the generator": [("    loss = -critic(generator(z)).mean()",
+        "    critic.eval(); loss = -critic(generator(z)).mean(); critic.train()")],
+    "generator-clip": [("critic.parameters()", "generator.parameters()")],
 }  # fmt: skip
 
 

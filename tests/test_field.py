@@ -10,6 +10,7 @@ from tests.field_steps import RIGHT, SLIPS, slip
 from tests.field_styles import STYLES
 from wganlab.errors import InputError
 from wganlab.mistakes import audit, audit_step
+from wganlab.mistakes.examination.steps import WORDS, finding
 
 
 def some(cases, every):
@@ -55,3 +56,14 @@ def test_a_right_step_is_right(step):
 def test_a_slip_of_a_step_is_named(name):
     report = audit_step(slip(name))
     assert set(report.names) in ({name.split(", ")[0]}, set(name.split(", "))), report
+    legend, order = report.notes[0].split(": ")
+    assert (", s for the critic" in legend) == ("s" in order)
+    assert order.endswith("…") == (len(order) > 36)
+
+
+def test_each_slip_of_a_step_has_words():
+    assert all(
+        finding(name, seen).effect and finding(name, seen).remedy for name, seen in WORDS["seen"].items()
+    )
+    assert finding("switches-mode", "").remedy == "call train() again before the step returns"
+    assert finding("no-gradient", "").entry is None

@@ -20,11 +20,11 @@ from ...errors import InputError
 from .calls import ROWS
 from .critics import candidate_rows
 from .probes import seed, undisturbed
-from .report import Finding, Report
+from .report import KNOWN, WITHOUT_ENTRY, Finding, Report
 
 Net = nn.Module | None
 SHAPES, RATE, M = [(2,), *ROWS["rows"], *ROWS["pictures"], *ROWS["sequences"]], 0.05, 8
-SEEN = tomllib.loads(Path(__file__).with_name("steps.toml").read_text(encoding="utf-8"))
+WORDS = tomllib.loads(Path(__file__).with_name("steps.toml").read_text(encoding="utf-8"))
 
 
 class Optimizers(NamedTuple):
@@ -59,12 +59,22 @@ def rows_in(x: Tensor, other: Tensor) -> Tensor:
     return (x[:, None] == other).all(2).any(1) if same else torch.zeros(len(x), dtype=torch.bool)
 
 
+def bound(parts: list[Tensor]) -> float:
+    """The largest absolute value of weights if several have it, as after a clip, else infinity.
+
+    >>> bound([torch.tensor([0.5, -0.5]), torch.tensor([0.25])]), bound([torch.tensor([0.5, 0.25])])
+    (0.5, inf)
+    """
+    limit = max((part.abs().max().item() for part in parts), default=math.inf)
+    return limit if sum((part.abs() == limit).sum() for part in parts) > 1 else math.inf
+
+
 class Watch:
     """What a step does to two players: the ``order`` of updates, and what was ``found`` (name -> seen).
 
     Each update ends a phase. "s" stands for an update of the critic by a part of its loss alone. ``made`` has
-    phase, noise, fakes and mode; ``used`` phase and noise; ``recent``, of this phase, points and gradients in
-    their scores; ``learned`` phase and gradient of each player's first weights.
+    phase, noise, fakes and mode; ``used`` phase and noise; ``recent``, of this phase, points, gradients in
+    their scores and mode; ``learned`` phase and gradient of each player's first weights.
     """
 
     def __init__(self, generator: nn.Module, critic: nn.Module):
@@ -81,53 +91,56 @@ class Watch:
             first = next(self.players[k].parameters())
             first.register_hook(lambda g, k=k: self.learned[k].append((len(self.order), g.detach().clone())))
 
-    def copies(self) -> list[Tensor]:
-        return [part.detach().clone() for part in self.players["c"].parameters()]
+    def copies(self) -> dict[str, list[Tensor]]:
+        return {k: [part.detach().clone() for part in self.players[k].parameters()] for k in "gc"}
 
     def note(self, **slips: object) -> None:
         """What is the case, with words about it of ``steps.toml``."""
         for name in (name.replace("_", "-") for name, case in slips.items() if case):
-            self.found.setdefault(name, f"after {self.order[-12:] or 'no update'}, {SEEN[name]}")
+            self.found.setdefault(name, f"after {self.order[-12:] or 'no update'}, {WORDS['seen'][name]}")
 
     def generated(self, player: nn.Module, inputs: tuple[Tensor, ...], fakes: Tensor) -> None:
         z, fakes = inputs[0].detach().clone(), fakes.detach().clone()
         self.made.append((len(self.order), z, fakes, player.training))
 
-    def scored(self, _: nn.Module, inputs: tuple[Tensor, ...], scores: Tensor) -> None:
-        """Remember the points, and the last gradient in their scores: the loss's; a penalty asks before."""
+    def scored(self, player: nn.Module, inputs: tuple[Tensor, ...], scores: Tensor) -> None:
+        """Remember the points, a loss's last gradient in their scores (a penalty's has a graph), the mode."""
         self.look()
-        gradient = torch.zeros(len(scores))
-        self.recent.append((inputs[0].detach().clone(), gradient))
+        last = torch.zeros_like(scores)
+        self.recent.append((inputs[0].detach().clone(), last, player.training))
         if scores.requires_grad:
-            scores.register_hook(lambda g: [gradient.copy_(g.detach().reshape(len(g), -1).sum(1)), None][1])
+            scores.register_hook(lambda g: [torch.is_grad_enabled() or last.copy_(g), None][1])
 
     def look(self) -> None:
-        """Were the critic's weights clipped since its last step, and all of them?"""
-        now = self.copies()
-        pairs = zip(now, self.weights, strict=True)
-        changed = [part.abs() for part, old in pairs if not torch.equal(part, old)]
-        limit = max((part.max().item() for part in changed), default=math.inf)
-        if sum((part == limit).sum() for part in changed) > 1:  # several weights end at the same number
-            self.limit = limit * (1 + 1e-6)
-        beyond = max(part.abs().max() for part in now) > self.limit and "partial-clip" not in self.found
-        self.note(partial_clip=beyond and changed, clamp_first=beyond and not changed)
-        self.weights = now
+        """Were weights clipped since a step: all of the critic's, and none of the generator's?"""
+        old, self.weights = self.weights, self.copies()
+        pairs = {k: zip(self.weights[k], old[k], strict=True) for k in "gc"}
+        own, changed = ([new for new, was in pairs[k] if not torch.equal(new, was)] for k in "gc")
+        if bound(changed) < math.inf:
+            self.limit = bound(changed) * (1 + 1e-6)
+        over = max(p.abs().max() for p in self.weights["c"]) > self.limit and "partial-clip" not in self.found
+        self.note(partial_clip=over and changed, clamp_first=over and not changed)
+        self.note(generator_clip=bound(own) < math.inf)
 
     def before(self, letter: str) -> None:
         """What an update has seen and learnt, when it is about to be made."""
         self.look()
         phase, since, critic = len(self.order), self.since(letter), letter == "c"
-        fakes = [each for each in self.made if any(rows_in(x, each[2]).any() for x, _ in self.recent)]
+        learnt = [x for x, g, _ in self.recent if g.any()]  # the others were scored to be looked at
+        fakes = [each for each in self.made if any(rows_in(x, each[2]).any() for x in learnt)]
         real, fake = (
-            sum(gradient[rows_in(points, rows)].sum() for points, gradient in self.recent for rows in of)
+            sum(gradient[rows_in(points, rows)].sum() for points, gradient, _ in self.recent for rows in of)
             for of in ([self.x], [each[2] for each in fakes])
         )
         old = [z for when, z in self.used if when < phase]
         fresh = not critic or real or any(each[0] == phase for each in (*self.made, *fakes))
         same = not critic and self.pull * fake > 0
+        own = [g.any() for at, g in self.learned[letter] if at == phase]  # all 0 where a right loss is flat
+        idle = all(p.grad is None or p.grad.norm() == 0 for p in self.players[letter].parameters())
         self.note(
             reused_noise=any(at < phase or any(torch.equal(z, o) for o in old) for at, z, *_ in fakes),
-            sampling_mode=not all(each[3] for each in fakes),
+            no_gradient=idle and self.recent and any(own or [True]),
+            sampling_mode=not all(each[3] for each in fakes) or any(g.any() > on for _, g, on in self.recent),
             moving_critic=critic and "g" in since,
             stale_gradients=since and not (critic and "g" in since),
             separate_adam=not (since or fresh),
@@ -154,7 +167,9 @@ class Watch:
         """What is left at the end of one call."""
         self.look()
         self.note(clip_buffers=not all(map(torch.equal, self.buffers, self.players["c"].buffers())))
-        self.note(switches_mode=not all(player.training for player in self.players.values()))
+        self.note(switches_mode=(left := [part for part in self.players.values() if not part.training]))
+        for player in left:  # one slip is told once: what the next call does in this mode is no other
+            player.train()
 
 
 def audit_step(step: Callable, n_critic: int = 5, *, generator: Net = None, critic: Net = None) -> Report:
@@ -163,8 +178,8 @@ def audit_step(step: Callable, n_critic: int = 5, *, generator: Net = None, crit
     ``optimizers`` are the generator's and the critic's; ``batch`` is x, or (x, labels) for a step that wants
     them. The step holds a whole turn, or decides itself when the generator moves. The players are our own,
     which take any noise, or copies of those given; a shape of data is looked for. Clipping, fresh noise,
-    detached fakes, signs, leftover gradients, modes and the order of updates are judged; the losses are not.
-    Raises ``InputError`` for what cannot be called so.
+    detached fakes, signs, leftover and lost gradients, modes and the order of updates are judged; the losses
+    are not. Raises ``InputError`` for what cannot be called so.
 
     >>> audit_step(lambda generator, critic, optimizers, batch: optimizers[1].step()).names
     ('other-n-critic',)
@@ -174,8 +189,16 @@ def audit_step(step: Callable, n_critic: int = 5, *, generator: Net = None, crit
         if watched.found:  # the step may expect the critic's optimizer first
             other = watch(step, n_critic, (generator, critic), swapped=True)
             watched = min(watched, other, key=lambda each: len(each.found))
-    order = f"the order of updates, c for the critic and g for the generator: {watched.order[:36]}"
-    return Report(tuple(Finding.of(*item) for item in watched.found.items()), (order,), None, None)
+    order, more = watched.order[:36], "…" * (len(watched.order) > 36)
+    alone = ", s for the critic without new rows" * ("s" in order)
+    order = f"the order of updates, c for the critic{alone} and g for the generator: {order}{more}"
+    return Report(tuple(finding(*item) for item in watched.found.items()), (order,), None, None)
+
+
+def finding(name: str, seen: str) -> Finding:
+    """The slip in the words of a step, where it has some of its own."""
+    entry = name if name in KNOWN.keys() - WITHOUT_ENTRY else None
+    return Finding(name, seen, **{**KNOWN.get(name, {}), **WORDS.get(name, {})}, entry=entry)
 
 
 def watch(step: Callable, n_critic: int, given: tuple[Net, Net], *, swapped: bool = False) -> Watch:
