@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from wganlab import Draw, Game, __main__, curves, data, networks, recipes, sampling, train
+from wganlab import Draw, Game, __main__, curves, data, fit, networks, recipes, sampling, train
 from wganlab.cli.train import COLUMNS, Log
 from wganlab.constraints import Constraint, GradientPenalty, WeightClipping
 from wganlab.errors import DataError, InputError
@@ -58,12 +58,13 @@ NO_ESTIMATE = {"step": np.arange(N), "critic_loss": FLAT}
 CASES = {  # a log that shows it, one that is just not enough, and the recipe
     "not-finite": (log(penalty=after(0.1, np.nan)), log(penalty=after(0.1, 0.2)), None),
     "too-short": ({k: v[:15] for k, v in log().items()}, {k: v[:16] for k, v in log().items()}, None),
-    "below-zero": (log(quarters(1, 1, 1, -1)), log(np.r_[np.ones(31), -np.ones(9)]), None),
+    "below-zero": (log(np.repeat([1, -1], [25, 15])), log(np.repeat([1, -1], [26, 14])), None),
     "runaway": (log(quarters(1, 1, 5, 20)), log(quarters(1, 1, 5, 19.9)), None),
-    "swings": (log(ALTERNATING), log(ALTERNATING * 0.14), None),
-    "flat": (log(0.0005 * FLAT), log(0.00051 * FLAT), None),
+    "swings": (*(log(ALTERNATING, generator_loss=k * ALTERNATING) for k in (2.5, 2.6)), None),
+    "flat": (log(0 * FLAT), log(1e-100 * FLAT), None),
     "penalty-negative": (log(penalty=after(1, -0.1)), log(penalty=after(-1, 0.1)), None),
     "penalty-gone": (log(penalty=after(1, 0)), log(penalty=after(1, 1e-9)), None),
+    "penalty-free": (log(penalty=after(1, 0)), log(penalty=after(1, 1e-9)), recipes.wgan_lp),
     "penalty-unheeded": (log(penalty=after(1, 5)), log(penalty=after(1, 4.9)), None),
     "penalty-still": (log(penalty=after(1, 0.9)), log(penalty=after(1, 0.89)), None),
     "does-not-fit": (log(penalty=FALLING**9 * 1e-3), log(penalty=FALLING * 0.1), gp),
@@ -78,6 +79,7 @@ CASES = {  # a log that shows it, one that is just not enough, and the recipe
     "at-clip": (looked(largest_weight=0.01, at_clip=0.5), looked(largest_weight=0.02, at_clip=0.5), clip),
     "together": (looked(spread=0.1), looked(spread=0.11), None),
     "apart": (looked(spread=3.0), looked(spread=2.9), None),
+    "near-floor": (looked(w1=0.15), looked(w1=0.16), None),
     "floor": (looked(), log(), None),
     "calm": (log(), log(-FLAT), None),
 }
@@ -106,7 +108,6 @@ def test_a_run_that_has_just_begun_is_not_called_ill():
     young = {key: value[:15] for key, value in looked(slope=0.01, spread=0.01, largest_weight=0.001).items()}
     for recipe in (gp, clip):
         assert [finding.name for finding in curves.diagnose(young, recipe=recipe)] == [
-            "calm",
             "too-short",
             "floor",
             "rest",
@@ -151,9 +152,9 @@ def test_a_critic_at_rest_fits_its_penalty(distance):
 
 def test_quarters_and_shares_by_hand():
     said = curves.of_curves(
-        {"estimate": quarters(1, 2, -3, 4), "generator_loss": quarters(1, 1, 8, 8)}, np.nan
+        {"estimate": quarters(1, 2, -3, 4), "generator_loss": quarters(1, 1, 7, 9)}, np.nan
     )
-    expected = {"below": 50, "growth": 2, "pace": 4 / 3, "level": 3.5, "share": 3.5 / 8, "turns": 100 / 19}
+    expected = {"below": 50, "growth": 2, "pace": 4 / 3, "level": 3.5, "share": 3.5, "turns": 100 / 19}
     assert said == pytest.approx(expected, rel=1e-12)
 
 
@@ -193,6 +194,56 @@ def test_look_by_hand():
     assert np.isnan(curves.look(mixing, real, real, real)["slope"])
 
 
+def test_what_look_says_of_a_critic_and_does_not_do_to_it():
+    x = torch.randn(32, 2, generator=torch.Generator().manual_seed(0))
+    mixing = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 1), nn.Flatten(0))
+    before = mixing[0].running_mean.clone()
+    curves.look(mixing, x, x, x + 1)
+    assert torch.equal(mixing[0].running_mean, before)
+    plain = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+    seen = [curves.look(plain, *rows) for rows in ((x, x, x + 1), (x.double(), x.double(), x.double() + 1))]
+    assert seen[1] == pytest.approx(seen[0], rel=1e-5, abs=1e-6)
+    with pytest.raises(InputError, match="one score a row"):
+        curves.look(nn.Sequential(nn.Linear(2, 1)), x, x, x)
+
+
+@pytest.mark.parametrize("constraint", [GradientPenalty(1.0), GradientPenalty(1.0, one_sided=True)])
+def test_a_perfect_generator_is_not_called_ill_by_the_last_look(constraint):
+    """The laws are equal, so the estimate is noise about zero, and each alarm by its sign is a false one."""
+    torch.manual_seed(0)
+    recipe = replace(recipes.wgan_gp_toy, constraint=constraint)
+    ring, critic = sampling.ring(), networks.mlp(2, 1, hidden=(16, 16))
+    steps = list(fit(critic, Draw(ring, ring, 32, seed=0), recipe, 150))
+    rng = torch.Generator().manual_seed(1)
+    end = curves.look(critic, *(ring(128, rng) for _ in range(3)))
+    assert end["w1"] < 1.5 * end["floor"]
+    log = dict(zip(curves.CURVES, zip(*(map(float, step[:3]) for step in steps), strict=True), strict=False))
+    found = curves.diagnose(log | end, recipe=recipe)
+    assert "near-floor" in {finding.name for finding in found}
+    assert not any(finding.alarm for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "recipe"),
+    [
+        ("runaway", log(quarters(0.01, 0.01, 1, 1)), None),  # it has come to rest again
+        ("penalty-gone", log(penalty=np.where(np.arange(N) % 5 < 2, 0.2, 0)), None),
+        ("penalty-gone", log(penalty=after(1, 0)), recipes.wgan_lp),
+        ("does-not-fit", log(penalty=after(1, 0)), recipes.wgan_lp),
+        ("slope-low", looked(slope=0.1), recipes.wgan_lp),
+        ("below-zero", log(-FLAT) | looked(w1=0.1, floor=0.1) | {"estimate": -FLAT}, None),
+        ("won", NO_ESTIMATE | {"critic_loss": -0.01 * FLAT}, None),
+        ("even", NO_ESTIMATE | {"critic_loss": 1.386 * FLAT}, recipes.sn_gan),
+        ("even", NO_ESTIMATE | {"critic_loss": -1.386 * FLAT}, None),
+        ("at-rest", log(0 * FLAT), None),
+        ("calm", log(after(1, np.nan)), None),
+        ("swings", {k: v for k, v in log(ALTERNATING).items() if k != "generator_loss"}, None),
+    ],
+)
+def test_what_is_not_said(name, found, recipe):
+    assert name not in names(found, recipe)
+
+
 # Reading
 
 
@@ -203,6 +254,10 @@ OWN = {
         {"step": [1, 2, 3], "critic_loss": [0.5, np.nan, -np.inf]},
     ),
     "a row that was cut off": (f"{HEADER}1,2,3\n2,3", {"step": [1], "critic_loss": [2], "penalty": [3]}),
+    "a row that was cut after its last comma": (
+        f"{HEADER}1,2,3\n2,3,",
+        {"step": [1], "critic_loss": [2], "penalty": [3]},
+    ),
     "what was looked at": (
         "step,critic_loss,slope\r\n1,2,1.5\r\n2,2,1.25\r\n",
         {"step": [1, 2], "critic_loss": [2, 2], "slope": [1.5, 1.25]},
@@ -228,6 +283,10 @@ BAD = {
     HEADER: "has no rows yet. 'wganlab train --log N'",
     f"{HEADER}1,2": "has no rows yet",
     f"{HEADER}1,2,3\n2,much,3\n": "line 3, 'critic_loss': could not convert string to float: 'much'",
+    f"{HEADER}1,1_000,3\n": "line 2, 'critic_loss': .*1_000",
+    "step,critic_loss\n1,2\x0c3\n": "line 2, 'critic_loss'",
+    'step,critic_loss\n1,"2\n3"\n': "line 3, 'critic_loss'",
+    f"{HEADER}1{400 * '0'},2,3\n": "needs finite steps, got inf",
     f"{HEADER}1,2,3\n2,3\n3,4,5\n": "line 3, 'penalty': could not convert string to float: ''",
     f"{HEADER}1,2,3\n2,3,\n3,4,5\n": "line 3, 'penalty': could not convert string to float: ''",
     f"{HEADER}1,0,5,0,1\n2,0,4,0,1\n": "has columns without a name of their own: step, critic_loss, penalty",
@@ -266,6 +325,14 @@ def test_files_that_cannot_be_read(tmp_path, capsys):
     [
         ([], "needs columns by name, or Steps with their recipe=.*got nothing"),
         ([Step(1, 2.0, 3.0)], "recipe=.*got Step"),
+        (None, "recipe=.*got NoneType"),
+        (5, "recipe=.*got int"),
+        ({"step": [np.nan], "critic_loss": [1.0]}, "needs finite steps, got nan"),
+        ({"step": [1], "critic_loss": [torch.ones((), requires_grad=True)]}, "requires grad"),
+        (
+            {"step": [1], "critic_loss": torch.ones(1, device="meta")},
+            "'critic_loss' must be an array of real",
+        ),
         ({}, "needs the column 'step', and has: none"),
         (
             {"step": [1, 2], "critic_loss": [1.0]},
@@ -279,6 +346,20 @@ def test_files_that_cannot_be_read(tmp_path, capsys):
 def test_columns_that_are_no_log(steps, message):
     with pytest.raises(InputError, match=message):
         curves.diagnose(steps)
+
+
+@pytest.mark.parametrize("loss", ["a", 1j, 10**400, torch.ones(2), torch.ones((), device="meta"), None])
+def test_steps_without_a_number_are_refused(loss):
+    steps = [Step(1, 1.0, 1.0, 1.0), Step(2, loss, 1.0, 1.0)]
+    with pytest.raises(InputError, match="Steps need one real number each as 'critic_loss'"):
+        curves.diagnose(steps, recipe=gp)
+
+
+def test_a_number_stands_in_its_own_column_and_a_recipe_is_one():
+    steps = [Step(k, -1.0, None, torch.tensor(5.0, requires_grad=True)) for k in range(20)]
+    assert list(curves.columns_of(steps, gp)) == ["step", "critic_loss", "generator_loss"]
+    with pytest.raises(InputError, match="needs a Recipe, such as recipes.wgan_gp; got str"):
+        curves.diagnose(log(), recipe="wgan_gp")
 
 
 # The command line
@@ -363,6 +444,7 @@ def test_no_false_alarm_on_five_seeds_of_each_recipe(kept):
     assert {name for _, name, *_ in healthy} >= {"gan", "dcgan", "wgan", "wgan_gp", "wgan_lp", "sn_gan", "r1"}
     for _, name, log, end, recipe in healthy:
         assert alarms(log) == set(), name
+        assert alarms(log | {"generator_loss": log["generator_loss"] + 300}) == set(), name
         assert alarms(log | end, recipe) == set(), name
 
 
@@ -379,8 +461,8 @@ def test_the_confusion_table(kept):
     assert {name for _, name, *_ in sick} == set(right)
     by_log = [name for _, name, log, _, _ in sick if alarms(log) & right[name]]
     with_look = [name for _, name, log, end, recipe in sick if alarms(log | end, recipe) & right[name]]
-    assert 0.45 < len(by_log) / len(sick) < 0.6
-    assert 0.7 < len(with_look) / len(sick) < 0.85
+    assert 0.41 < len(by_log) / len(sick) < 0.47
+    assert 0.66 < len(with_look) / len(sick) < 0.72
     assert len(set(by_log)) >= 10
     assert not {"normal-eps", "reused-noise"} & set(with_look)  # no curve shows these
     said = set().union(*(alarms(log | end, recipe) for *_, log, end, recipe in sick))

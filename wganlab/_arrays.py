@@ -23,8 +23,8 @@ def as_float64(values: ArrayLike, name: str, ndim: int | None, *, finite: bool =
         if array.dtype.kind not in "biufO":  # complex numbers; text and dates would be read as numbers
             raise TypeError(f"it is {array.dtype.name}")
         array = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:  # ragged, sparse, 10**400
-        raise InputError(f"'{name}' must be an array of real numbers: {error}.") from None
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # ragged, sparse, 10**400, meta
+        raise InputError(f"'{name}' must be an array of real numbers: {str(error).rstrip('.')}.") from None
     if ndim not in (None, array.ndim) or array.size == 0:
         kind = ("number", "vector", "matrix")[ndim] if ndim is not None else "array"
         raise InputError(f"'{name}' must be a non-empty {kind}, got shape {array.shape}.")

@@ -15,8 +15,9 @@ A log cannot show everything: a bug may leave every curve as it is (chapter 16 h
 sentences are in ``curves.toml``; the book's page of questions counts how often they are right.
 """
 
-import contextlib
+import copy
 import csv
+import io
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -31,11 +32,11 @@ from torch import Tensor, nn
 from ._arrays import as_float64
 from ._files import errors_as
 from .claims import row
-from .constraints import GradientPenalty, per_row
+from .constraints import GradientPenalty, per_row, refuse_mixed_rows
 from .errors import DataError, InputError
 from .lipschitz import gradient_norms
 from .metrics import exact_w1
-from .objectives import wasserstein
+from .objectives import minimax, non_saturating, wasserstein
 from .recipes import Recipe
 from .training import Step
 
@@ -67,20 +68,22 @@ def diagnose(
 
     ``steps`` are those that ``train`` or ``fit`` gave, or columns by name, as ``read`` returns them; what
     ``look`` has seen may be merged in. The ``recipe`` tells which slope and which clip are meant; steps need
-    it, since they do not say what the losses are. Raises ``InputError`` for columns that are no such log.
+    it, since they do not say what the losses are. Raises ``InputError`` for what is no such log or recipe.
 
     >>> log = {"step": range(20), "critic_loss": [0.5] * 20, "estimate": [-0.5] * 20}
     >>> diagnose(log)[0].name
     'below-zero'
     """
+    if not isinstance(recipe, Recipe | None):
+        raise InputError(f"recipe= needs a Recipe, such as recipes.wgan_gp; got {type(recipe).__name__}.")
     if not isinstance(steps, Mapping):
-        steps = columns_of(list(steps), recipe)
+        steps = columns_of(list(steps) if isinstance(steps, Iterable) else [steps], recipe)
     log = checked(steps, InputError, "A log")
     if "estimate" not in log and recipe and recipe.objective is wasserstein:
         log["estimate"] = -log["critic_loss"]
     said = measured(log, recipe)
     found = [name for name, known in KNOWN.items() if stands(known["when"], said)]
-    if not any(KNOWN[name]["alarm"] for name in found):
+    if "too-short" not in found and not any(KNOWN[name]["alarm"] for name in found):
         found.insert(0, "calm")
     words = {key: value if isinstance(value, str) else row(value, 3) for key, value in said.items()}
     known = [(name, KNOWN[name]) for name in sorted(found, key=lambda name: not KNOWN[name]["alarm"])]
@@ -97,6 +100,7 @@ def measured(log: dict[str, np.ndarray], recipe: Recipe | None) -> dict[str, Any
     """The numbers that ``curves.toml`` judges by; of the curves up to the first row that is not finite.
 
     ``due``, with a penalty: of all slopes s, s W1 - weight (s - 1)^2 is largest at s = 1 + W1 / (2 weight).
+    ``excess``: W1 over its floor, infinite where it is not known; ``sides`` of the penalty, 2 if not known.
     """
     names = [name for name in CURVES if name in log]
     table = np.stack([log[name] for name in names])
@@ -104,13 +108,18 @@ def measured(log: dict[str, np.ndarray], recipe: Recipe | None) -> dict[str, Any
     rows = int(np.append(finite.all(axis=0), False).argmin())
     weight = constraint.weight if isinstance(constraint, GradientPenalty) else np.nan
     said = {"rows": rows, "clip": getattr(constraint, "c", np.nan)}
+    said["sides"] = 2 - getattr(constraint, "one_sided", False)
     said |= {name: float(log[name][-1]) for name in LOOKED if name in log}
     if rows < table.shape[1]:
         k = int(finite[:, rows].argmin())
         said |= {"broken": log["step"][rows], "column": names[k], "value": str(table[k, rows])}
     if rows > KNOWN["too-short"]["when"]["rows"][1]:
         said |= of_curves(dict(zip(names, table[:, :rows], strict=True)), weight)
+    if recipe and recipe.objective not in (minimax, non_saturating):
+        said.pop("saturated", None)
+    excess = said.get("w1", np.inf) / max(said.get("floor", 0.0), TINY)
     slope, due = said.get("slope", 0.0), 1 + said.get("w1", 0.0) / (2 * weight)
+    said["excess"] = np.nan_to_num(excess, nan=np.inf)
     said |= {"due": due, "steepness": slope / due, "mixes": float(np.isnan(slope))}
     return said | {"over_clip": said.get("largest_weight", np.nan) / said["clip"]}
 
@@ -126,21 +135,26 @@ def of_curves(curves: dict[str, np.ndarray], weight: float) -> dict[str, float]:
 
     ``below``: rows with an estimate below zero, ``turns``: of another sign than the row before; ``growth``:
     of the estimate's size, last quarter over second, ``pace``: last over third; ``level``: that size,
-    ``share``: over that of the generator's loss; ``load``: of the penalty over it; ``change``: the
-    penalty's range over its largest size; ``misfit``: |estimate - 2 penalty| over 2 sqrt(weight penalty).
-    Without an estimate ``saturated``: the critic's loss.
+    ``share``: over the standard deviation of the generator's loss, which a constant in the scores leaves as
+    it is; ``load``: of the penalty over it; ``highest``: the largest penalty; ``change``: the penalty's range
+    over its largest size; ``misfit``: |estimate - 2 penalty| over 2 sqrt(weight penalty), if there is one.
+    Without an estimate ``saturated``: the critic's loss, if it is never negative, as a cross entropy.
     """
     if "estimate" not in curves:
-        return {"saturated": size(curves["critic_loss"])}
+        loss = curves["critic_loss"]
+        return {"saturated": float(np.median(loss[len(loss) // 2 :]))} if loss.min() >= 0 else {}
     estimate, penalty = curves["estimate"], curves.get("penalty", np.zeros(4))
     late, level, last = estimate[len(estimate) // 2 :], size(estimate), size(estimate, 3)
     said = {"below": 100 * (late < 0).mean(), "turns": 100 * (np.diff(np.sign(late)) != 0).mean()}
     said |= {"growth": last / size(estimate, 1, 2), "pace": last / size(estimate, 2, 3)}
-    said |= {"level": level, "share": level / size(curves.get("generator_loss", estimate))}
+    generator = curves.get("generator_loss", np.full(4, np.nan))
+    said |= {"level": level, "share": level / max(generator[len(generator) // 2 :].std(), TINY)}
     if penalty.any():
         change, bound = np.ptp(penalty) / np.abs(penalty).max(), size(2 * np.sqrt(weight * np.abs(penalty)))
-        said |= {"penalty": np.median(penalty[len(penalty) // 2 :]), "change": 100 * change}
-        said |= {"load": size(penalty) / level, "misfit": size(estimate - 2 * penalty) / bound}
+        ends = penalty[len(penalty) // 2 :]
+        said |= {"penalty": np.median(ends), "highest": np.abs(ends).max(), "change": 100 * change}
+        fits = size(estimate - 2 * penalty) / bound
+        said |= {"load": size(penalty) / level, "misfit": fits if bound > TINY else np.nan}
     return said
 
 
@@ -149,8 +163,12 @@ def columns_of(steps: list[Step], recipe: Recipe | None) -> dict[str, list[float
     if recipe is None or not all(isinstance(step, Step) for step in steps):
         rule = "needs columns by name, or Steps with their recipe=, without which their losses say nothing"
         raise InputError(f"diagnose {rule}; got {type(steps[0]).__name__ if steps else 'nothing'}.")
-    rows = [[float(value) for value in step if value is not None] for step in steps]
-    return dict(zip(CURVES, zip(*rows, strict=True), strict=False))
+    caught, columns = (TypeError, ValueError, OverflowError, RuntimeError), {}
+    for name, column in zip(CURVES, zip(*steps, strict=True), strict=False):
+        if any(value is not None for value in column):
+            with errors_as(InputError, f"Steps need one real number each as '{name}'", caught=caught):
+                columns[name] = [float(x.detach() if torch.is_tensor(x) else x) for x in column]
+    return columns
 
 
 def checked(columns: Mapping[str, ArrayLike], kind: type, name: str) -> dict[str, np.ndarray]:
@@ -165,6 +183,8 @@ def checked(columns: Mapping[str, ArrayLike], kind: type, name: str) -> dict[str
     if (stuck := np.flatnonzero(~(np.diff(log["step"]) > 0))).size:
         before, after = log["step"][stuck[0] : stuck[0] + 2]
         raise kind(f"{name} is of one run: its steps grow, but {after:g} follows {before:g}. Cut it there.")
+    if not np.isfinite(log["step"]).all():
+        raise kind(f"{name} needs finite steps, got {log['step'].min():g} to {log['step'].max():g}.")
     ends = {key: as_float64(columns[key], key, None, finite=False) for key in LOOKED if key in columns}
     return log | {key: value.ravel() for key, value in ends.items()}
 
@@ -179,10 +199,11 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise DataError(f"There is no log {path}. Name a file, or a folder that 'wganlab train' made.")
     caught = (OSError, ValueError, csv.Error)
     with errors_as(DataError, f"Cannot read {path}", "A log is a CSV file in UTF-8.", caught):
-        table = csv.DictReader(Path(path).read_text(encoding="utf-8-sig").splitlines(), strict=True)
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         lines = [(table.line_num, cells) for cells in table]
     names = list(table.fieldnames or [])
-    if lines and None in lines[-1][1].values():  # what a lost machine leaves of a row
+    if lines and (None in lines[-1][1].values() or text.endswith(",")):  # what a lost machine leaves of a row
         lines.pop()
     if "step" in names and not lines:
         raise DataError(f"{path} has no rows yet. 'wganlab train --log N' writes one each N updates.")
@@ -191,7 +212,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         full[name] = []
         for line, cells in lines:
             with errors_as(DataError, f"{path}, line {line}, '{name}'", "A log has numbers only. Mend it."):
-                full[name].append(float(cells[name] or ""))
+                cell = cells[name] or ""
+                full[name].append(float(repr(cell) if "_" in cell else cell))  # Python takes 1_000
     log = checked(full, DataError, str(path))
     if len({*names}) < len(names) or any(None in cells for _, cells in lines):
         raise DataError(f"{path} has columns without a name of their own: {', '.join(names)}. Name each.")
@@ -204,7 +226,8 @@ def look(critic: nn.Module, real: Tensor, other_real: Tensor, fake: Tensor) -> d
     ``slope``: the mean of the critic's slope on segments from real to fake rows, NaN if it mixes rows;
     ``largest_weight`` of the critic, and ``at_clip``, the share of weights as large, up to a thousandth;
     ``gap``: the estimate on these rows; ``w1`` and ``floor`` as in ``metrics.exact_w1``; ``spread``: the mean
-    distance between fake rows over that between real ones. Raises as ``metrics.exact_w1`` does.
+    distance between fake rows over that between real ones. The critic stays as it is. Raises as
+    ``metrics.exact_w1`` and ``lipschitz.gradient_norms`` do.
 
     >>> critic = nn.Sequential(nn.Linear(2, 1, bias=False), nn.Flatten(0))
     >>> critic[0].weight.data = torch.tensor([[3.0, 4.0]])
@@ -214,9 +237,14 @@ def look(critic: nn.Module, real: Tensor, other_real: Tensor, fake: Tensor) -> d
     [5.0, 4.0, 7.0, 1.4142, 0.0]
     """
     w1, floor = exact_w1(real, other_real, fake)
+    critic = copy.deepcopy(critic)  # BatchNorm and spectral norms count what they see
+    real, fake = (rows.to(next(critic.parameters())) for rows in (real, fake))
     eps = per_row(torch.linspace(0, 1, len(real), dtype=real.dtype, device=real.device), real)
-    slope = np.nan
-    with contextlib.suppress(InputError):
+    try:
+        refuse_mixed_rows(critic, "look")
+    except InputError:
+        slope = np.nan
+    else:
         slope = gradient_norms(critic, eps * real + (1 - eps) * fake).mean().item()
     with torch.no_grad():
         gap = (critic(real).mean() - critic(fake).mean()).item()
