@@ -46,6 +46,7 @@ KNOWN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="ut
 REQUIRED = ("step", "critic_loss")
 CURVES = (*REQUIRED, "penalty", "generator_loss", "estimate")
 LOOKED = ("slope", "largest_weight", "at_clip", "gap", "w1", "floor", "spread")
+Columns = Mapping[str, ArrayLike]
 TINY = 1e-300  # so that ratios are defined
 
 
@@ -61,9 +62,7 @@ class Finding(NamedTuple):
         return f"{'!' if self.alarm else '-'} {self.sentence} (book/{self.page})"
 
 
-def diagnose(
-    steps: Iterable[Step] | Mapping[str, ArrayLike], *, recipe: Recipe | None = None
-) -> list[Finding]:
+def diagnose(steps: Iterable[Step] | Columns, *, recipe: Recipe | None = None) -> list[Finding]:
     """What a run's curves show: a list of ``Finding``, alarms first, never empty.
 
     ``steps`` are those that ``train`` or ``fit`` gave, or columns by name, as ``read`` returns them; what
@@ -171,7 +170,7 @@ def columns_of(steps: list[Step], recipe: Recipe | None) -> dict[str, list[float
     return columns
 
 
-def checked(columns: Mapping[str, ArrayLike], kind: type, name: str) -> dict[str, np.ndarray]:
+def checked(columns: Columns, kind: type, name: str) -> dict[str, np.ndarray]:
     """Those columns that are known, as vectors; raises ``kind`` unless they are the log of one run."""
     if missing := [column for column in REQUIRED if column not in columns]:
         found = f"'{missing[0]}', and has: {', '.join(map(str, columns))[:200] or 'none'}"
@@ -251,6 +250,5 @@ def look(critic: nn.Module, real: Tensor, other_real: Tensor, fake: Tensor) -> d
         weights = torch.cat([weight.flatten().abs() for weight in critic.parameters()])
         spread = torch.pdist(fake.flatten(1)).mean() / torch.pdist(real.flatten(1)).mean()
     at_clip = (weights >= 0.999 * weights.max()).double().mean().item()
-    return dict(
-        zip(LOOKED, (slope, weights.max().item(), at_clip, gap, w1, floor, spread.item()), strict=True)
-    )
+    seen = slope, weights.max().item(), at_clip, gap, w1, floor, spread.item()
+    return dict(zip(LOOKED, seen, strict=True))

@@ -126,9 +126,8 @@ def empirical(rows: Tensor) -> Sampler:
     """
     if not torch.is_tensor(rows) or rows.ndim < 2 or not rows.is_floating_point():
         found = f"{rows.dtype} {tuple(rows.shape)}" if torch.is_tensor(rows) else type(rows).__name__
-        raise InputError(
-            f"empirical needs a tensor of real numbers with one point a row, (N, ...), got {found}."
-        )
+        rule = "empirical needs a tensor of real numbers with one point a row, (N, ...)"
+        raise InputError(f"{rule}, got {found}.")
     if not torch.isfinite(rows).all():
         bad = int((~torch.isfinite(rows.flatten(1)).all(1)).nonzero()[0])
         raise InputError(f"empirical needs finite rows, but row {bad} has NaN or infinity. Remove it.")
@@ -186,9 +185,8 @@ class Draw:
         if not isinstance(m, Integral) or world < 1 or m < world:
             raise InputError(f"Draw needs a batch of m >= 1 rows for each of {world} ranks, got m = {m!r}.")
         if not 0 <= rank < world or not isinstance(seed, Integral) or seed < 0:
-            raise InputError(
-                f"Draw needs 0 <= rank < world and seed >= 0, got rank {rank}, world {world}, seed {seed}."
-            )
+            found = f"rank {rank}, world {world}, seed {seed}"
+            raise InputError(f"Draw needs 0 <= rank < world and seed >= 0, got {found}.")
         self.m, self.seed, self.device = int(m), int(seed), torch.device(device)
         self.real, self.prior = (law if callable(law) else self.law(law) for law in (real, prior))
         self.rows = shard(m, rank, world)

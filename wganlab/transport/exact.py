@@ -247,14 +247,9 @@ def emd(x: ArrayLike, y: ArrayLike, a: Masses = None, b: Masses = None, *, p: fl
     like, (x, y) = x, as_clouds(x, y)
     cost = ground_cost(x, y, p)
     found = solve(cost, a, b, like=like, solver=network_simplex)
-    share = found.cost / (
-        float(found.plan.sum()) * scale_of(cost)
-    )  # of the largest cost, known to about 1e-15
+    share = found.cost / (float(found.plan.sum()) * scale_of(cost))  # of the largest cost; known to 1e-15
     unsure = (share + 1e-15) ** (1 / p) - share ** (1 / p)
     if unsure > 1e-3 and ground_cost(x, y, 1)[as_float64(found.plan, "plan", 2) > 0].max() > 0:
-        raise InputError(
-            f"With p = {p:g} the cheapest plan costs {share:.1e} of the largest cost, which float64 does "
-            f"not tell from 0: the distance is unknown by {unsure:.1%} of the largest. Take a smaller p, or "
-            f"wasserstein_1d for points on the line."
-        )
+        rule = f"With p = {p:g} the cheapest plan costs {share:.1e} of the largest cost, 0 to float64"
+        raise InputError(f"{rule}. Take a smaller p, or wasserstein_1d for points on the line.")
     return replace(found, p=float(p))

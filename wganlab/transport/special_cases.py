@@ -85,9 +85,8 @@ def directions(projections: int | ArrayLike, d: int, rng: Randomness) -> np.ndar
         try:
             rng = np.random.default_rng(0 if rng is None else rng)
         except (TypeError, ValueError):
-            raise InputError(
-                f"'rng' must be a generator of numpy or torch or a seed >= 0, got {rng!r}."
-            ) from None
+            rule = "'rng' must be a generator of numpy or torch or a seed >= 0"
+            raise InputError(f"{rule}, got {rng!r}.") from None
         rows = rng.normal(size=(int(projections), d))
     else:
         rows = as_float64(projections, "projections", 2)

@@ -24,7 +24,7 @@ Batch = tuple[Tensor, Tensor]  # x and x_fake
 Row = tuple[int, ...]
 Shape = tuple[int, Row]  # of a batch: how many rows, and each row
 Parts = list[tuple[str, Tensor, Tensor, bool]]  # name, tensor, its old numbers, its old requires_grad
-ProbeSpec = tuple[str, float, float]  # label, slope of the linear part, bend
+Spec = tuple[str, float, float]  # label, slope of the linear part, bend
 
 TABLE = tomllib.loads(Path(__file__).with_name("calls.toml").read_text(encoding="utf-8"))
 PROBES, NOTES = TABLE["probes"], TABLE["notes"]
@@ -92,9 +92,7 @@ class Call:
     ``effects`` by name, and ``notes``.
     """
 
-    def __init__(
-        self, function: Penalty, layout: Layout, probe: ProbeSpec, batch: Batch, number: int | None = 0
-    ):
+    def __init__(self, function: Penalty, layout: Layout, probe: Spec, batch: Batch, number: int | None = 0):
         self.layout, self.batch, (self.label, slope, bend) = layout, batch, probe
         self.probe = Probe(layout.row, slope, bend, layout.scores)
         self.value, self.effects, self.error, self.notes = None, {}, "", []

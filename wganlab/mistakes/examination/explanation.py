@@ -163,8 +163,6 @@ def diagnose_pairs(call: Call, block: int) -> dict[str, str]:
     m, d = x.shape
     if len(points) < m:
         return {"fewer-points": f"the critic is asked at {len(points)} points for {m} rows"}
-    if points.shape[1] != d or d < 3:
-        return {}
     some = slice(max(3, MOST // (min(len(points), 16) * m * m)))  # of the entries; all, if they are few
     x, x_fake, points = x[:, some], x_fake[:, some], points[:16, None, None, some]
     along = x[:, None] - x_fake
@@ -173,10 +171,9 @@ def diagnose_pairs(call: Call, block: int) -> dict[str, str]:
     if off.amin(1).max() > 1e-4:
         return {"off-segment": f"a point is {off.amin(1).max():.3g} away from each segment between two rows"}
     nearest = off.argmin(1)
-    for name, rows in (("real", nearest // m), ("fake", nearest % m)):
-        if len(rows.unique()) == 1:
-            return {"one-partner": f"{len(rows)} points are on segments to one {name} row"}
-    return {}
+    alone = [name for name, k in (("real", nearest // m), ("fake", nearest % m)) if len(k.unique()) == 1]
+    seen = f"{len(nearest)} points are on segments to one {' and one '.join(alone)} row"
+    return {"one-partner": seen} if alone and d > 1 else {}
 
 
 def on_arcs(calls: Sequence[Call], block: int) -> bool:
