@@ -181,6 +181,8 @@ def test_all_kept_results_are_whole_and_say_how_they_were_made():
             if (name, key) in (("ablation", "measures"), ("ablation", "more")):
                 rows = array[..., :4]  # the last one is the score of the digits, which points have not
                 assert np.isnan(array[:2, ..., 4]).all()
+            if name == "curves" and key in ("logs", "looks"):  # by design: no number, and no slope
+                rows = array[[run[1] not in ("nan-at-zero", "mixes-rows") for run in about["runs"]]]
             assert rows.dtype.kind != "f" or np.isfinite(rows).all()
         assert about["command"].startswith("python ")
         assert {"torch", "python", "machine"} <= set(about)
