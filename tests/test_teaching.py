@@ -24,7 +24,13 @@ KINDS |= {"Find the bugs"}
 FREE = {"vote", "vote again", "quiz", "town hall"}  # minutes as the lecturer likes, up to ten
 
 
-@functools.cache
+def once(read):
+    """`read`, which looks at a file once, whatever links lead to it."""
+    kept = functools.cache(read)
+    return lambda path: kept(path.resolve())
+
+
+@once
 def cells_of(path):
     """Pairs (kind, source, tags) of a notebook."""
     return [
@@ -40,7 +46,7 @@ def prose(path):
 # ---- The plans
 
 
-@functools.cache
+@once
 def sections(path):
     """Minutes of each section of a chapter, by its heading: to the next heading of any level."""
     found, here = {}, None
@@ -64,7 +70,7 @@ def sections(path):
     return found
 
 
-@functools.cache
+@once
 def exercises(path):
     """Minutes that the title of each exercise states, by its label."""
     titles = r":::\{exercise\} .*\((?:.*?)(\d+) minutes.*\)\n:label: (\S+)"
@@ -87,14 +93,22 @@ def arrows(index):
     return {(at(int(a), int(b)), at(int(c), int(d))) for a, b, c, d in ways}
 
 
-def plans(text):
-    """For each plan its rows: session or None (its sum), page, items (kind, name, minutes), minutes."""
+def pages(book):
+    """The page of each chapter, by its label."""
+    first = ((path.stem, cells_of(path)[0][1]) for path in sorted(book.glob("[01]*.ipynb")))
+    return {label[1]: page for page, text in first if (label := re.match(r"\((chapter-[\w-]+)\)=", text))}
+
+
+def plans(book):
+    """For each plan its rows: session, page or None (in its sum), items, minutes."""
+    text, by_label = prose(book / "lecturers.ipynb"), pages(book)
     for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
         name, rows = part.splitlines()[0].strip(), []
         for line in part.splitlines():
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-            if len(cells) == 4 and (page := re.fullmatch(r"\{doc\}`(\w+)`", cells[1])):
-                rows.append((cells[0], page[1], cells[2].split("; "), int(cells[3])))
+            if len(cells) == 4 and (home := re.fullmatch(r"\{(?:doc|numref)\}`.*?([\w-]+)>?`", cells[1])):
+                page = by_label.get(home[1], home[1])
+                rows.append((cells[0], page, cells[2].split("; "), int(cells[3])))
             elif len(cells) == 4 and cells[1] == "*together*":
                 rows.append((cells[0], None, [], int(cells[3])))
         if rows:
@@ -126,7 +140,7 @@ def item_fault(item, page, book):
 
 def plan_faults(book):
     needs = arrows((book / "index.md").read_text(encoding="utf-8"))
-    for plan, rows in plans(prose(book / "lecturers.ipynb")):
+    for plan, rows in plans(book):
         seen, total = set(), 0
         for session, page, items, minutes in rows:
             where = f"{plan}, session {session}, {page or 'together'}"
@@ -149,9 +163,8 @@ def plan_faults(book):
 
 
 def test_plans():
-    text = prose(BOOK / "lecturers.ipynb")
-    assert [name for name, _ in plans(text)] == ["One evening", "Six sessions", "Twelve sessions"]
-    sums = [sum(page is None for _, page, _, _ in rows) for _, rows in plans(text)]
+    assert [name for name, _ in plans(BOOK)] == ["One evening", "Six sessions", "Twelve sessions"]
+    sums = [sum(page is None for _, page, _, _ in rows) for _, rows in plans(BOOK)]
     assert sums == [2, 6, 12]
     assert list(plan_faults(BOOK)) == []
 
@@ -268,7 +281,7 @@ PLANTED = [
     ("lecturers.ipynb", "; town hall (10)", "; tea (10)", "neither section, exercise nor proof: 'tea (10)'"),
     ("lecturers.ipynb", " | 86 |", " | 85 |", "85, and the rows have 86"),
     ("lecturers.ipynb", "vote (5)", "vote (10)", "its items have"),
-    ("lecturers.ipynb", "{doc}`06_earth_mover` |", "{doc}`05_remedies` |", "needs 04_dynamics before"),
+    ("lecturers.ipynb", "<chapter-earth-mover>` |", "<chapter-remedies>` |", "needs 04_dynamics before"),
     ("exam.ipynb", "★ (10 points)", "★ (15 points)", "15 points, and its solution has 10"),
     ("exam.ipynb", "*Compute.*", "*Think.*", "of no kind, 'Think'"),
     ("exam.ipynb", "{admonition} Solution", "{admonition} Answer", "no folded solution"),
