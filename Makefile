@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book site test slow nbval soak lab execute lint clean
+.PHONY: help book site test slow nbval soak lab slides execute lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ soak: $(VENV)/installed ## do every fault on purpose, thousands of times, for ab
 lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lab]"
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=book $(LAB)
+
+slides: site ## make one deck of slides a chapter, in _build/slides (needs Chromium)
+	@$(BIN)/python book/_teach/slides.py
 
 execute: $(VENV)/installed ## run every notebook and write its outputs back
 	$(BIN)/python book/_ext/execute.py
