@@ -2,12 +2,13 @@
 
     python book/_teach/assignments.py [folder]         (default: _build/assignments)
 
-Writes a course folder for nbgrader: `source/`, one assignment a chapter with one notebook for each of its pages that has
-a code exercise, `nbgrader_config.py` and a README. Needs the built site, for the numbers that references show.
+Writes a course folder for nbgrader: `source/`, one assignment a chapter with one notebook for each of its
+pages that has a code exercise, `nbgrader_config.py` and a README. Needs the built site, for the numbers
+that references show.
 
-A code exercise of the book is an {exercise} whose statement ends in a ```python stub; then cells that define a checker
-and print its verdict on wrong answers; then the {solution}, folded, and a hidden cell that prints the verdict on it.
-Points: one for each five minutes that the exercise states, rounded up.
+A code exercise of the book is an {exercise} whose statement holds a ```python stub; then cells that define a
+checker and print its verdict on wrong answers; then the {solution}, folded, and a hidden cell that prints the
+verdict on it. Points: one for each five minutes that the exercise states, rounded up.
 """
 
 import argparse
@@ -46,9 +47,10 @@ c.Execute.timeout = 60  # seconds a cell; then it is interrupted and gets no mar
 """
 README = """# Assignments
 
-One assignment a chapter, from its code exercises: `source/` is yours and has the solutions, `release/` is for students.
-Points: one for each five minutes that the exercise states, rounded up. All or nothing, by the verdict of the book's
-checker; in the hunt of chapter 16 each letter counts. Parts that ask for a proof or a sentence are not graded here.
+One assignment a chapter, from its code exercises: `source/` is yours and has the solutions, `release/` is
+for students. Points: one for each five minutes that the exercise states, rounded up. All or nothing, by
+the verdict of the book's checker; in the hunt of chapter 16 each letter counts. Parts that ask for a
+proof or a sentence are not graded here.
 
 {table}
 
@@ -56,26 +58,30 @@ The solutions stand in the book. Grade for having worked, or change numbers and 
 
 ## How to run it
 
-In this folder, with nbgrader's environment: `. ../../.venv-teach/bin/activate`. Its kernel is the project's `.venv`.
+In this folder, with nbgrader's environment: `. ../../.venv-teach/bin/activate`. Its kernel is the
+project's `.venv`.
 
-1. **Release.** Hand out `release/NAME/`. Students need Jupyter and the package `wganlab`. After a change in `source/`:
-   `nbgrader generate_assignment NAME --force`.
-2. **Collect.** Put what comes back into `submitted/STUDENT/NAME/`, under the notebooks' own names. For a zip file of a
-   learning platform see `nbgrader zip_collect --help`.
-3. **Autograde.** `nbgrader autograde NAME`. Use an account or a container without rights: it runs the students' code.
-4. **Table of marks.** `nbgrader export` writes `grades.csv`; `nbgrader generate_feedback NAME` a page for each student.
+1. **Release.** Hand out `release/NAME/`. Students need Jupyter and the package `wganlab`. After a change
+   in `source/`: `nbgrader generate_assignment NAME --force`.
+2. **Collect.** Put what comes back into `submitted/STUDENT/NAME/`, under the notebooks' own names. For a
+   zip file of a learning platform see `nbgrader zip_collect --help`.
+3. **Autograde.** `nbgrader autograde NAME`. It runs the students' code: use an account or a container
+   without rights.
+4. **Table of marks.** `nbgrader export` writes `grades.csv`; `nbgrader generate_feedback NAME` a page for
+   each student.
 
 ## What it takes and what it does not
 
-Locked cells are put back before grading, also deleted ones. The graded cell runs set-up and checker in a namespace of its
-own, with the libraries' functions as they were before the student's code; it takes only the student's functions, hands
-them copies of arrays, and accepts plain values. So a checker redefined, a patched library, a printed "right", an early
-exit or an object that equals everything earn nothing.
+Locked cells are put back before grading, also deleted ones. The graded cell runs set-up and checker in a
+namespace of its own, with the libraries' functions as they were before the student's code. It takes only
+the student's functions, hands them copies of arrays, and accepts plain values. So a checker redefined, a
+patched library, a printed "right", an early exit or an object that equals everything earn nothing.
 
-A cell that runs longer than the limit in `nbgrader_config.py` is interrupted, which costs its exercise only. Code that
-refuses the interrupt costs all later exercises of its notebook, and code that kills its kernel all of them, with an error
-from `nbgrader autograde` and marks of 0. None of this stops somebody who reads the hidden cells and attacks them on
-purpose; nothing that runs in one process does. Look at the code of an answer that surprises you.
+A cell that runs longer than the limit in `nbgrader_config.py` is interrupted, which costs its exercise
+only. Code that refuses the interrupt costs all later exercises of its notebook, and code that kills its
+kernel the whole notebook, with an error from `nbgrader autograde`. None of this stops somebody who reads
+the hidden cells and attacks them on purpose; nothing that runs in one process does. Look at the code of
+an answer that surprises you.
 """
 
 
@@ -84,7 +90,7 @@ class Fault(ValueError):
 
 
 class Statement(NamedTuple):
-    """A statement of a page's code: where it stands, its text, the names it binds, uses at once or later, and changes."""
+    """A statement of a page's code; the names that it binds, uses at once or when called, and changes."""
 
     cell: int
     text: str
@@ -96,7 +102,7 @@ class Statement(NamedTuple):
 
 
 class Exercise(NamedTuple):
-    """A code exercise: `setup` is what it needs of the page, `answer` the solution, `check` the call that judges it."""
+    """A code exercise: `setup` is what it needs of the page, `check` the call that judges an answer."""
 
     label: str
     title: str
@@ -118,7 +124,7 @@ class Exercise(NamedTuple):
     @property
     def names(self):
         """What the stub asks for."""
-        return [name for statement in statements(self.stub) for name in sorted(statement.binds)]
+        return [name for one in statements(self.stub) for name in sorted(one.binds)]
 
 
 def scopes(table):
@@ -331,10 +337,11 @@ def joined(found):
 
 
 def answered(exercise):
-    """The stub with the solution's code, as nbgrader takes it: what stands between the two marks is the solution."""
+    """The stub with the solution's code between the two marks that nbgrader looks for."""
     lines = []
     helpers = [one for one in exercise.answer if not one.binds & set(exercise.names)]
-    for name, one in ((name, one) for one in statements(exercise.stub) for name in one.binds):
+    asked = {name: one for one in statements(exercise.stub) for name in one.binds}
+    for name, one in asked.items():
         solution = next(found for found in exercise.answer if name in found.binds)
         if not isinstance(one.node, ast.FunctionDef):
             lines += [f"{name} = None", BEGIN, solution.text, END, "", ""]
@@ -382,14 +389,19 @@ def notebook_of(title, found, numbers):
         for one in found
     )
     intro = (
-        f"# {title}: assignment\n\nFill in each function where it says so, run its check, and hand in this file under "
-        "its name. You may add cells; locked cells are put back as they were before grading.\n\n"
+        f"# {title}: assignment\n\nFill in each function where it says so, run its check, and hand in this "
+        "file under its name. You may add cells; locked cells are put back as they were before grading. A "
+        "statement may speak of the book's page, on which wrong answers stand too; what asks for a proof is not "
+        "graded here.\n\n"
         f"| Exercise | Title | Difficulty | Minutes | Points |\n|---|---|---|---|---|\n{table}"
     )
     fixed = {"deletable": False, "editable": False}
     imports = {one.text: one for exercise in found for one in exercise.setup if is_import(one)}
     grading = (Path(__file__).with_name("grading.py")).read_text(encoding="utf-8")
-    hidden = f"import sys, types\nsys.modules['grading'] = types.ModuleType('grading')\nexec({raw(grading)}, vars(sys.modules['grading']))"
+    hidden = (
+        "import sys, types\n\nsys.modules['grading'] = types.ModuleType('grading')\n"
+        f"exec({raw(grading)}, vars(sys.modules['grading']))"
+    )
     cells = [
         new_markdown_cell(intro, id="intro", metadata=fixed),
         graded("\n".join(imports) + "\n" + HIDDEN.format(hidden), "setup"),
@@ -411,7 +423,7 @@ def notebook_of(title, found, numbers):
             f"import sys\n\nsys.modules['grading'].grade(\n    {one.points},\n    {answers},\n"
             f"    {raw(everything)},\n    {one.check!r},\n)"
         )
-        says = f"# Graded, {one.points} points: the check once more, in a namespace of its own, and nothing that is printed."
+        says = f"# Graded, {one.points} points: the check once more, in a namespace of its own."
         cells.append(graded(says + "\n" + HIDDEN.format(hidden), f"{one.label}-grade", one.points))
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     made = new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})

@@ -1,9 +1,10 @@
-"""What grades an answer inside nbgrader: the source of this file stands, hidden, in the first cell of each assignment.
+"""What grades an answer inside nbgrader: this file's text stands, hidden, in the first cell of each assignment.
 
-A student may have redefined the checker, its helpers or a library's function, may print what the checker prints, leave
-early, or return an object that equals everything. So the page's set-up and checker run once more in a namespace of their
-own, the libraries' functions are put back as the first cell found them, and of the notebook only the student's objects
-come in: functions that get copies of arrays and may return nothing but plain values.
+A student may have redefined the checker, its helpers or a library's function, may print what the checker
+prints, leave early, or return an object that equals everything. So the page's set-up and checker run once
+more in a namespace of their own, and the libraries' functions are put back as the first cell found them.
+Of the notebook only the student's objects come in: functions that get copies of arrays and may return
+nothing but plain values.
 """
 
 import builtins
@@ -40,7 +41,7 @@ def restore():
 
 
 def copied(value):
-    """`value`, or a copy of it where a change would reach the checker: arrays, and tensors without a gradient."""
+    """`value`, or a copy where a change would reach the checker: of arrays, of tensors without gradient."""
     if type(value) is np.ndarray:
         return value.copy()
     if type(value) is torch.Tensor and not value.requires_grad:
@@ -65,11 +66,11 @@ def plain(value):
         return {plain(key): plain(part) for key, part in value.items()}
     if isinstance(value, torch.nn.Module):
         layers = list(torch.nn.Module.modules(value))
-        if all(getattr(torch.nn, type(one).__name__, None) is type(one) for one in layers):
-            if not any("forward" in vars(one) or one._forward_hooks for one in layers):
-                return value
+        genuine = all(getattr(torch.nn, type(one).__name__, None) is type(one) for one in layers)
+        if genuine and not any("forward" in vars(one) or one._forward_hooks for one in layers):
+            return value
     raise TypeError(
-        f"The answer returns {kind.__name__}, and the check takes numbers, arrays, tensors and torch's layers."
+        f"The answer returns {kind.__name__}; the check takes numbers, arrays, tensors, torch's layers."
     )
 
 
@@ -90,12 +91,16 @@ def grade(points, answers, setup, check):
     restore()
     space = {"__name__": "__main__"}
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-                warnings.simplefilter("ignore")
-                exec(setup, space)
-                space.update({name: guarded(answer, name) for name, answer in answers.items()})
-                verdict = eval(check, space)
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+            torch.random.fork_rng(devices=[]),
+        ):
+            warnings.simplefilter("ignore")
+            exec(setup, space)
+            space.update({name: guarded(answer, name) for name, answer in answers.items()})
+            verdict = eval(check, space)
     except BaseException as error:  # SystemExit, and nbgrader's interrupt of what hangs, too
         raise AssertionError(f"{type(error).__name__}: {error}") from None
     if some := SOME.fullmatch(verdict):

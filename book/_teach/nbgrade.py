@@ -1,7 +1,7 @@
 """Run nbgrader over every assignment of a course folder, in one process: it takes seconds to start.
 
     .venv-teach/bin/python book/_teach/nbgrade.py release [folder]         source/ -> release/
-    .venv-teach/bin/python book/_teach/nbgrade.py autograde [folder]       submitted/ -> autograded/, and the marks
+    .venv-teach/bin/python book/_teach/nbgrade.py autograde [folder]       submitted/ -> autograded/ and marks
 
 The same as `nbgrader generate_assignment NAME --force` and `nbgrader autograde NAME --force` for each name.
 """
