@@ -169,17 +169,15 @@ def questions(book):
     """Number, title, stars, points, kind, text, and the cell below with its tags, of each question."""
     cells = cells_of(book / "exam.ipynb")
     head = r"^### (\d+)\. (.+?) (★{1,3}) \((\d+) points\)\n\n\*(.+?)\.\*"
-    for number, (kind, source, _) in enumerate(cells):
-        starts = list(re.finditer(head, source, re.MULTILINE)) if kind == "markdown" else []
-        for start in starts:  # a figure may stand between the question and its solution
-            rest = [
-                (number, source[start.start() :]),
-                *((k, cells[k][1]) for k in range(number + 1, len(cells))),
-            ]
-            rest = [(k, text) for k, text in rest if cells[k][0] == "markdown"]
-            home, text = next(((k, t) for k, t in rest[:2] if ":::{admonition} Solution" in t), rest[0])
+    for here, (kind, source, _) in enumerate(cells):
+        if kind == "markdown" and (start := re.search(head, source, re.MULTILINE)):
+            home = here
+            if [one for one, *_ in cells[here : here + 3]] == ["markdown", "code", "markdown"]:
+                after = cells[here + 2][1]
+                if "\n### " not in f"\n{after}":  # a figure stands between the question and its solution
+                    home, source = here + 2, source + after
             below = cells[home + 1] if home + 1 < len(cells) else ("", "", [])
-            yield (*start.groups(), text, below[1] if below[0] == "code" else "", below[2])
+            yield (*start.groups(), source, below[1] if below[0] == "code" else "", below[2])
 
 
 def exam_faults(book):
@@ -218,3 +216,77 @@ def test_exam():
     assert min(kinds.count(kind) for kind in ("Compute", "Prove", "Judge", "Find the bug")) >= 6
     homes = re.findall(r"\*With \{doc\}`(\d\d)_\w+`\.\*", prose(BOOK / "exam.ipynb"))
     assert homes == [f"{n:02}" for n in range(1, 17)]
+
+
+# ---- What students get wrong
+
+
+def boxes(book):
+    """Pairs (page, wrong sentence) of all boxes "Common misconception"."""
+    for path in sorted([*book.glob("*.ipynb"), *book.glob("*.md")]):
+        text = prose(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")
+        for sentence in re.findall(r'^:::+\{admonition\} Common misconception: "(.+)"$', text, re.MULTILINE):
+            yield path.stem, sentence
+
+
+def misconception_faults(book):
+    text = (book / "misconceptions.md").read_text(encoding="utf-8")
+    said = dict(re.findall(r'^"(.+)"\n((?:: .*\n?)+)', text, re.MULTILINE))
+    for page, sentence in boxes(book):
+        lines = said.pop(sentence, None)
+        if lines is None:
+            yield f"{page}: not there: {sentence}"
+        elif [line[:6] for line in lines.splitlines()] != [": *Rig", ": *Sho", ": *In "]:
+            yield f"{page}: not right, place and class: {sentence}"
+        elif not re.search(rf"\]\({page}\.ipynb#|\{{doc\}}`{page}`", lines.splitlines()[1]):
+            yield f"{page}: not linked: {sentence}"
+    yield from (f"in no box: {sentence}" for sentence in said)
+
+
+def test_misconceptions():
+    assert len(list(boxes(BOOK))) >= 30
+    assert list(misconception_faults(BOOK)) == []
+
+
+# ---- and each finder is seen red
+
+FINDERS = {
+    "lecturers.ipynb": plan_faults,
+    "exam.ipynb": exam_faults,
+    "misconceptions.md": misconception_faults,
+}
+PLANTED = [
+    (
+        "lecturers.ipynb",
+        "(01_divergences.ipynb#what-a-discriminator-measures) (11)",
+        "(13)",
+        "by the rule 10.6",
+    ),
+    ("lecturers.ipynb", "[The picture](02", "[A picture](02", "no section 'A picture'"),
+    ("lecturers.ipynb", "{ref}`ex-01-1` (5)", "{ref}`ex-01-1` (10)", "ex-01-1 of 01_divergences has not 10"),
+    ("lecturers.ipynb", "`thm-11-bias` (15)", "`thm-11-bia` (15)", "a proof of thm-11-bia"),
+    ("lecturers.ipynb", "; town hall (10)", "; tea (10)", "neither section, exercise nor proof: 'tea (10)'"),
+    ("lecturers.ipynb", " | 86 |", " | 85 |", "85, and the rows have 86"),
+    ("lecturers.ipynb", "vote (5)", "vote (10)", "its items have"),
+    ("lecturers.ipynb", "{doc}`06_earth_mover` |", "{doc}`05_remedies` |", "needs 04_dynamics before"),
+    ("exam.ipynb", "★ (10 points)", "★ (15 points)", "15 points, and its solution has 10"),
+    ("exam.ipynb", "*Compute.*", "*Think.*", "of no kind, 'Think'"),
+    ("exam.ipynb", "{admonition} Solution", "{admonition} Answer", "no folded solution"),
+    ("exam.ipynb", "{ref}`1 <exam-1>`", "{ref}`5 <exam-5>`", "8 questions with 85 points"),
+    ("exam.ipynb", "### 2. ", "### 3. ", "the questions are numbered"),
+    ("exam.ipynb", '"hide-cell"', '"keep"', "no folded claim below it"),
+    ("misconceptions.md", '"JS lies between', '"JS lies within', "in no box: JS lies within 0 and 1"),
+    ("misconceptions.md", "(01_divergences.ipynb#two", "(02.ipynb#two", "not linked: $N(0, 1)$"),
+    ("misconceptions.md", ": *In class.* Write", ": Write", "not right, place and class: JS lies"),
+]
+
+
+@pytest.mark.parametrize(("page", "before", "after", "fault"), PLANTED, ids=lambda text: text[:24])
+def test_a_planted_fault_is_found(page, before, after, fault, tmp_path):
+    for path in (*BOOK.glob("*.ipynb"), *BOOK.glob("*.md")):
+        if path.name != page:
+            (tmp_path / path.name).symlink_to(path)
+    text = (BOOK / page).read_text(encoding="utf-8")
+    assert before in text
+    (tmp_path / page).write_text(text.replace(before, after, 1), encoding="utf-8")
+    assert any(fault in one for one in FINDERS[page](tmp_path))
