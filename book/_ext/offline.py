@@ -9,7 +9,8 @@ written, this extension
 2. takes the tags of Thebe, of the icon JavaScript, of the search index and of sphinx-design out of every page
    that does not use them, each script's second tag, and from the search page what only notebooks use;
 3. takes off the spans around names, punctuation and operators in code, which are then printed in the text's
-   own colour, and blanks at the ends of lines: an eighth of the site;
+   own colour, and blanks at the ends of lines: an eighth of the site; also spans in links and at the start of
+   code that no rule speaks of, and the one `id` that all theorems share;
 4. deletes what nothing refers to any more: those scripts, source maps, templates, translations, icons with
    their rules, the pages of chapters that are gone, and pictures of earlier builds;
 5. writes the search index without the blanks between its entries: a sixth of it.
@@ -52,7 +53,10 @@ SEARCH = re.compile(r"[\"/](searchtools|language_data|searchindex)\.js")
 NOTEBOOK = re.compile(r"mystnb|clipboard|copybutton|togglebutton|proof\.css|exercise\.css")
 DESIGN = re.compile(r"sphinx-design|design-tabs")
 CARDS = re.compile(r'class="(?:[^"]*\s)?sd-')  # what sphinx-design draws
-PLAIN = re.compile(r'<span class="[npwo]">([^<]*)</span>')  # names, punctuation, spaces, operators
+PLAIN = re.compile(  # names, punctuation, spaces, operators; what no rule speaks of
+    r'<span class="(?:[npwo]|doc|std std-(?:num)?ref)">([^<]*)</span>|(?<=<pre>)<span></span>'
+    r'| id="proof-content"'
+)
 BLANK = re.compile(r"(<(pre|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*", re.DOTALL)
 FONT = re.compile(r"@font-face\{[^}]*Font Awesome[^}]*?(fa-(?:solid|regular|brands)-\d+)\.[^}]*\}")
 ICON = re.compile(r"((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:[^}]*\}")
