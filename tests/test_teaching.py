@@ -258,8 +258,8 @@ FINDERS = {
 PLANTED = [
     (
         "lecturers.ipynb",
-        "(01_divergences.ipynb#what-a-discriminator-measures) (11)",
-        "(13)",
+        "discriminator-measures) (11)",
+        "discriminator-measures) (13)",
         "by the rule 10.6",
     ),
     ("lecturers.ipynb", "[The picture](02", "[A picture](02", "no section 'A picture'"),
