@@ -277,7 +277,7 @@ def chromium():
 
 def deck(tab, title, html):
     """(file, faults): the finished deck of a draft, and what overflows in it, by slide."""
-    tab.set_content(f"<style>{(HERE / 'slides.css').read_text(encoding='utf-8')}</style>{html}")
+    tab.set_content(f"<!doctype html><style>{(HERE / 'slides.css').read_text(encoding='utf-8')}</style>{html}")
     tab.evaluate(MATHJAX)
     tab.add_script_tag(path=str(mathjax_store() / "tex-svg-full.js"))
     tab.add_script_tag(path=str(HERE / "slides_fit.js"))

@@ -55,25 +55,28 @@ function cut(box, rest, twins) {
   return parts.length > 1 && move(1);
 }
 
-// Let a slide fit: one step smaller; else divided, at full size, and the halves alike where two are enough.
+// Give a slide the largest type with which it fits; a long one is divided at full size, and the halves are made
+// alike where two are enough. A theorem stays in one piece if the smallest type allows.
 function fit(page, title, part = 1) {
   const slide = page.querySelector(".slide"), body = slide.querySelector(".body");
-  narrow(body);
-  if (!over(body)) return;
-  slide.classList.add("small");
-  narrow(body);
-  if (!over(body)) return;
-  slide.classList.remove("small");
-  narrow(body);
+  const fits = size => {
+    slide.classList.remove("large", "small", "smaller");
+    if (size) slide.classList.add(size);
+    narrow(body);
+    return !over(body);
+  };
+  if (!body.querySelector("figure") && fits("large") && body.lastElementChild.offsetTop + body.lastElementChild.offsetHeight < 520) return;
+  if (fits("") || fits("small") || slide.matches(".statement") && fits("smaller")) return;
+  fits("");
   const next = page.cloneNode(true), rest = next.querySelector(".body"), twins = new Map();
   rest.replaceChildren();
   next.querySelector("h1, h2").innerHTML = `${title} <small>(${part + 1})</small>`;
   next.querySelector(".notes").replaceChildren();
   page.after(next);
   while (over(body) && cut(body, rest, twins)) narrow(body);
-  if (!rest.children.length) { next.remove(); slide.classList.add("small"); narrow(body); return; }
+  if (!rest.children.length) return next.remove(), fits("small");
   narrow(rest);
-  const amount = box => box.querySelectorAll("tr, li").length || box.children.length;
+  const amount = box => box.querySelectorAll("tr, li, pre > span").length || box.children.length;
   while (!over(rest) && amount(rest) + 1 < amount(body) && cut(body, rest, twins)) narrow(rest);
   fit(next, title, part + 1);
 }
