@@ -18,7 +18,7 @@ async function prepare() {
     if (!link.textContent.includes(link.href.replace(/^https?:\/\/|\/$/g, ""))) link.classList.add("shown");
 
   // Bookmarks are plain text: a formula is written as it is typed, without its marks.
-  const plain = heading => heading.textContent.replace(/\\\((.*?)\\\)/g, (_, tex) => tex.replace(/\\|[{}]/g, "")).trim();
+  const plain = heading => heading.textContent.replaceAll("\\theta", "θ").replace(/\\\(|\\\)|[{}_]/g, "").trim();
   const bookmarks = [];
   for (const page of all("section.page")) {
     if (page.dataset.part) bookmarks.push([0, page.dataset.part, page.id]);
@@ -32,20 +32,26 @@ async function prepare() {
   const links = document.createElement("p");
   links.className = "places";
   for (const [, , id] of bookmarks) links.append(Object.assign(document.createElement("a"), { href: `#${id}`, textContent: "." }));
-  document.querySelector(".contents").append(links);
+  document.querySelector(".book-contents").append(links);
 
   await MathJax.startup.promise;
+  await MathJax.typesetPromise();
   await document.fonts.ready;
   await Promise.all([...document.images].map(image => image.decode()));
   fit();
+  // What fills less than a third of a page stays in one piece.
+  for (const part of all(".cell_input, .cell_output pre, article div.highlight, table, .admonition, li, blockquote"))
+    part.classList.toggle("short", part.offsetHeight < 310);
   return bookmarks;
 }
 
 // Sets what is wider than its column smaller, by a third at most.
 function fit() {
+  for (const table of document.querySelectorAll("article table"))
+    if (table.querySelectorAll("thead tr:last-child > *").length > 6) table.style.fontSize = "80%";
   for (const box of document.querySelectorAll("article table, article mjx-container[display=true]")) {
     const room = box.parentElement.clientWidth;
-    for (let size = 1; size > .6 && wide(box) > room + 1; size -= .05) box.style.fontSize = `${size * 100}%`;
+    for (let size = parseFloat(box.style.fontSize || 100) / 100; size > .6 && wide(box) > room + 1; size -= .05) box.style.fontSize = `${size * 100}%`;
   }
   for (const box of document.querySelectorAll("article mjx-container:not([display])")) {
     const block = box.closest("p, li, td, th, dd, div, h1, h2, h3"), width = box.getBoundingClientRect().width;
@@ -79,8 +85,9 @@ function faults(width) {
   return found;
 }
 
-// Fills the page numbers into the contents.
+// Fills the page numbers into the contents, and leaves nothing else to print.
 function number(places) {
-  for (const line of document.querySelectorAll(".contents p a:not(.places a)"))
-    line.parentElement.querySelector(".number").textContent = places[line.getAttribute("href").slice(1)];
+  for (const line of document.querySelectorAll(".book-contents p[class^=depth]"))
+    line.lastElementChild.textContent = places[line.firstElementChild.getAttribute("href").slice(1)];
+  document.documentElement.classList.add("reprint");
 }

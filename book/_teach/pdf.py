@@ -4,40 +4,45 @@
     python book/_teach/pdf.py 07_duality      # these pages alone, to look at
 
 It is made of the built site: the articles of all pages in the order of _toc.yml become one page of HTML
-(`_build/wganlab.html`), their formulas are typeset once, and Chromium (on the PATH, or the program in CHROMIUM)
-prints it, twice: the first print says on which page each chapter begins, the second has the contents filled
-in. pypdf adds bookmarks and the date of the version.
+(`_build/wganlab.html`), their formulas are typeset once, and Chromium (on the PATH, or the program in
+CHROMIUM) prints it. The print says on which page each chapter begins; a second one, of these numbers alone,
+is laid over the contents. pypdf does that, and adds bookmarks and the date of the version.
 
-What stands on paper: proofs, solutions and answers stand open. Code that the pages show stands there; code that
-they fold away, which imports, draws or keeps books, is left out, and what it prints and draws stays. A figure
-that moves is its still, the lab is a photograph with its address, and the address of a link that leads out of
-the book is printed behind it. A table or a formula that is too wide is set smaller; what is wider than the page
-even so is an error, and its page and its name are said.
+What stands on paper: proofs, solutions and answers stand open. Code that the pages show stands there; code
+that they fold away, which imports, draws or keeps books, is left out, and what it prints and draws stays. A
+figure that moves is its still, the lab is a photograph with its address, and the address of a link that leads
+out of the book is printed behind it. A table or a formula that is too wide is set smaller; what is wider than
+the page even so is an error, and its page and its name are said.
 """
 
 import base64
 import html
+import io
+import logging
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
 
+import matplotlib
 import yaml
+from PIL import Image
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader, PdfWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 STYLE = Path(__file__).with_suffix(".css")
 SCRIPT = Path(__file__).with_suffix(".js")
 NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND"
+logging.getLogger("pypdf").setLevel(logging.ERROR)  # it counts the objects of a copied file, and wonders
 TEXT_WIDTH, TEXT_HEIGHT = 650, 940  # of an A4 page within the margins of pdf.css, in pixels of 1/96 inch
-MONTHS = "January February March April May June July August September October November December".split()
 
 
 def pages(toc=ROOT / "_toc.yml"):
-    """(part, depth, name) of each page in order; the first page of a part carries its caption, the others None."""
+    """(part, depth, name) of each page in order; only the first of a part has its caption, the others None."""
     table = yaml.safe_load(toc.read_text(encoding="utf-8"))
     found = [("", 1, Path(table["root"]).name)]
     for part in table["parts"]:
@@ -69,7 +74,19 @@ def article(source, name, names, address=""):
         return f'href="{address}/{outside}"' if address and match[1].startswith("../") else 'class="no-link"'
 
     body = re.sub(r'href="([^"]*)"', link, body)
+    body = re.sub(r'src="(html/_images/[^"]*\.webp)"', photo, body)
     return body[body.index(">") + 1 :]
+
+
+def embedded(jpeg):
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def photo(match):
+    """A WebP of the site as JPEG, which PDF knows; Chromium would store its pixels."""
+    out = io.BytesIO()
+    Image.open(BUILD / match[1]).convert("RGB").save(out, "JPEG", quality=80)
+    return f'src="{embedded(out.getvalue())}"'
 
 
 def version():
@@ -95,7 +112,8 @@ def document(wanted, site, lab=""):
         if part:
             contents.append(f'<p class="part">{part}</p>')
         contents.append(
-            f'<p class="depth{depth}"><a href="#{name}">{html.escape(title)}</a><span class="number"></span></p>'
+            f'<p class="depth{depth}"><a href="#{name}">{html.escape(title)}</a>'
+            '<span class="leader"></span><span class="number"></span></p>'
         )
         head = f'<p class="part">{part}</p>' if part else ""
         body.append(
@@ -109,17 +127,20 @@ def document(wanted, site, lab=""):
         f"The lab after 1,000 turns of its first setup. It runs in a browser: {where}.</figcaption></figure>"
     )
     body = re.sub(r"<iframe.*?</iframe>", frame, "".join(body), flags=re.DOTALL)
-    return f"""<!doctype html><html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">
+    style = STYLE.read_text(encoding="utf-8").replace("FONTS", FONTS.as_uri())
+    return f"""<!doctype html><html lang="en" data-theme="light" data-mode="light">
+<head><meta charset="utf-8">
 <title>{config["title"]}</title>{sheets.replace("../_static", "html/_static")}
-<style>{STYLE.read_text(encoding="utf-8")}{"".join(running)}</style>
+<style>{style}{"".join(running)}</style>
 <script>window.MathJax = {{loader: {{load: ["core", "input/tex", "output/chtml"]}},
+  startup: {{typeset: false}},
   options: {{processHtmlClass: "tex2jax_process|mathjax_process|math|output_area"}}}};</script>
 <script defer src="html/_static/mathjax/startup.js"></script></head>
 <body><main class="bd-main"><div class="bd-content"><div class="bd-article-container">
 <section class="title-page"><h1>{config["title"]}</h1><div class="cover"></div>
-<p>{config["author"]}</p><p>Version {number} of {date.day} {MONTHS[date.month - 1]} {date.year}</p>
+<p>{config["author"]}</p><p>Version {number} of {date.day} {date:%B %Y}</p>
 <p>Licences: {licences[0]} for the code, {licences[1]} for text and figures.</p></section>
-<nav class="contents"><h1>Contents</h1>{"".join(contents)}</nav>
+<nav class="book-contents"><h1>Contents</h1>{"".join(contents)}</nav>
 {body}</div></div></main></body></html>"""
 
 
@@ -130,9 +151,9 @@ def photograph(browser, site):
     page.locator("#readings dd:text-matches('^[0-9]')").first.wait_for()
     page.evaluate("lab.send({ turns: 1000, want: -1 })")
     page.locator("#readings dd:text-matches('^1,?000,')").wait_for(timeout=120_000)
-    picture = page.screenshot(full_page=True)
+    picture = page.screenshot(full_page=True, type="jpeg", quality=80)
     page.close()
-    return "data:image/png;base64," + base64.b64encode(picture).decode()
+    return embedded(picture)
 
 
 def opened(browser, file):
@@ -148,22 +169,27 @@ def opened(browser, file):
     return page, bookmarks
 
 
-def printed(page, target):
-    page.pdf(path=target, prefer_css_page_size=True, print_background=True)
-    reader = PdfReader(target)
-    return reader, {
+def printed(page):
+    return PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True, print_background=True)))
+
+
+def places_of(reader):
+    """The number of the page that each link leads to, by the id that it names."""
+    return {
         name.lstrip("/"): reader.get_destination_page_number(place) + 1
         for name, place in reader.named_destinations.items()
     }
 
 
-def finish(reader, target, bookmarks, places):
-    """Write the PDF with bookmarks, and with the date of the version in place of today's."""
+def finish(book, numbers, bookmarks, target):
+    """Write the PDF with bookmarks, the contents' numbers, and the version's date in place of today's."""
     number, licences, date = version()
-    writer = PdfWriter(clone_from=reader)
+    places, writer = places_of(book), PdfWriter(clone_from=book)
+    for page, over in zip(writer.pages, numbers.pages, strict=False):
+        page.merge_page(over)
     writer.add_metadata(
         {
-            "/Title": f"{reader.metadata.title}, version {number}",
+            "/Title": f"{book.metadata.title}, version {number}",
             "/Author": "The wganlab authors",
             "/Subject": "Licences: " + ", ".join(licences),
             "/CreationDate": f"D:{date:%Y%m%d}000000Z",
@@ -174,7 +200,8 @@ def finish(reader, target, bookmarks, places):
     for depth, title, place in bookmarks:
         above = parents.get(max((d for d in parents if d < depth), default=None))
         parents = {d: item for d, item in parents.items() if d < depth}
-        parents[depth] = writer.add_outline_item(title=title, page_number=places[place] - 1, parent=above, is_open=depth < 1)
+        item = {"title": title, "page_number": places[place] - 1, "is_open": depth == 0}
+        parents[depth] = writer.add_outline_item(**item, parent=above)
     writer.page_mode = "/UseOutlines"
     writer.write(target)
 
@@ -192,12 +219,11 @@ def main(only=()):
         lab = photograph(browser, site) if any(name == "lab" for *_, name in wanted) else ""
         source.write_text(document(wanted, site, lab), encoding="utf-8")
         page, bookmarks = opened(browser, source)
-        _, places = printed(page, target)
-        page.evaluate("number", places)
-        reader, places = printed(page, target)
+        book = printed(page)
+        page.evaluate("number", places_of(book))
+        finish(book, printed(page), bookmarks, target)
         browser.close()
-    finish(reader, target, bookmarks, places)
-    print(f"{target}: {len(reader.pages)} pages, {target.stat().st_size / 1e6:.1f} MB")
+    print(f"{target}: {len(book.pages)} pages, {target.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
