@@ -45,10 +45,8 @@ def two_laws(p: ArrayLike, q: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both as weights on the same points; raises ``InputError`` if their lengths differ."""
     p, q = as_weights(p, "p"), as_weights(q, "q")
     if p.shape != q.shape:
-        raise InputError(
-            f"p and q must be weights on the same points, got {len(p)} and {len(q)} weights. "
-            f"Put zeros where one of them has no mass."
-        )
+        found = f"p and q must be weights on the same points, got {len(p)} and {len(q)} weights."
+        raise InputError(f"{found} Put zeros where one of them has no mass.")
     return p, q
 
 
@@ -287,10 +285,8 @@ def gan_value(D: ArrayLike, p: ArrayLike, q: ArrayLike) -> float:
         raise InputError(f"D must have one value a point, so shape {p.shape}, got {answers.shape}.")
     p, q, answers = p[read], q[read], as_float64(answers[read], "D", 1)
     if answers.min() < 0 or answers.max() > 1:
-        raise InputError(
-            f"D must hold probabilities, but ranges from {answers.min():g} to {answers.max():g}. "
-            f"Pass scores through a sigmoid first."
-        )
+        found = f"D must hold probabilities, but ranges from {answers.min():g} to {answers.max():g}."
+        raise InputError(f"{found} Pass scores through a sigmoid first.")
     best = as_float64(rounded_as(D, optimal_discriminator(p, q)), "D", 1)
     with np.errstate(divide="ignore"):  # ln 0 is -inf
         given = xlogy(p, answers) + xlog1py(q, -answers)
