@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book site test slow nbval soak lab execute lint clean
+.PHONY: help book site test slow nbval soak lab figures execute lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -62,6 +62,10 @@ soak: $(VENV)/installed ## do every fault on purpose, thousands of times, for ab
 lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lab]"
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=book $(LAB)
+
+figures: $(VENV)/installed ## draw every figure as PNG and SVG: _build/figures.zip, and links in the gallery
+	@$(BIN)/python book/_teach/figures.py
+	@$(MAKE) --no-print-directory site
 
 execute: $(VENV)/installed ## run every notebook and write its outputs back
 	$(BIN)/python book/_ext/execute.py
