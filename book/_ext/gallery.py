@@ -27,6 +27,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 CONCEPTS = (
+    "convexity",
     "divergences",
     "Wasserstein distance",
     "transport plan",

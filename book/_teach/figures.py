@@ -6,8 +6,8 @@ Each notebook runs once up to its last figure, as it is: only the kernel is told
 run must draw every figure that is committed, and all its claims must hold, or the notebook is named and no
 archive is written. A PNG of the archive is the committed one where the run drew the same picture. Where it
 did not, since trained networks differ between processors, it is the run's, so that PNG and SVG agree; the
-table of captions says which. The SVGs also go into `_build/figures`, but for those too heavy for a page, which
-are named; the next build of the site takes them from there into the gallery.
+table of captions says which. The SVGs also go into `_build/figures`, but for those too heavy for a page,
+which are named; the next build of the site takes them from there into the gallery.
 """
 
 import argparse
@@ -100,7 +100,7 @@ def alike(one, other):
 
 
 def archive(drawn, path):
-    """Write {figure: (PNG, SVG)} to `path`, the same bytes each time; return the names of those drawn anew."""
+    """Write {figure: (PNG, SVG)} to `path`, the same bytes each time; return the names drawn anew."""
     table, files, anew = io.StringIO(), {"LICENSE": (ROOT / "LICENSE").read_bytes()}, []
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(COLUMNS)
