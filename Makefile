@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TEACH := .venv-teach
 SITE := _build/html/index.html
 # One thread keeps sums of floats, and so printed numbers, the same.
 export OMP_NUM_THREADS := 1
@@ -14,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book site test slow nbval soak lab execute lint clean
+.PHONY: help book site test slow nbval soak lab slides assignments execute lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -63,6 +64,22 @@ lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lab]"
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=book $(LAB)
 
+slides: site ## make one deck of slides a chapter, in _build/slides (needs Chromium)
+	@$(BIN)/python book/_teach/slides.py
+
+# nbgrader has a Python of its own, without torch: its kernel python3 is the one of .venv.
+$(TEACH)/installed: $(VENV)/installed pyproject.toml
+	"$(PYTHON)" -m venv $(TEACH)
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["teach"])' \
+	  | xargs $(TEACH)/bin/python -m pip install --quiet --disable-pip-version-check
+	$(BIN)/python -m ipykernel install --prefix $(TEACH) --name python3 --env OMP_NUM_THREADS 1 2>/dev/null
+	@touch $@
+
+assignments: site $(TEACH)/installed ## make assignments from the code exercises, for nbgrader
+	$(BIN)/python book/_teach/assignments.py
+	$(TEACH)/bin/python book/_teach/nbgrade.py release
+	@echo "$(CURDIR)/_build/assignments: see its README.md"
+
 execute: $(VENV)/installed ## run every notebook and write its outputs back
 	$(BIN)/python book/_ext/execute.py
 
@@ -71,5 +88,5 @@ lint: $(VENV)/installed ## check the style of all Python files and notebooks
 	$(BIN)/python -m ruff format --check .
 
 clean: ## delete what the other targets made
-	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf _build $(VENV) $(TEACH) .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name .git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +

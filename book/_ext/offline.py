@@ -8,11 +8,11 @@ written, this extension
    of files here and no extension: each page would load a script under html_static_path, formulas or not;
 2. takes the tags of Thebe, of the icon JavaScript, of the search index and of sphinx-design out of every page
    that does not use them, each script's second tag, and from the search page what only notebooks use;
-3. takes off the spans around what is printed in the text's own colour in code, and around dots and equals
-   signs, which are two thirds of all operators, and blanks at the ends of lines: an eighth of the site; also
-   spans in links and at the start of code that no rule speaks of, and the one `id` that all theorems share;
-4. deletes what nothing refers to any more: those scripts, source maps, fonts in an older format, templates,
-   translations, rules of unused icons, the pages of chapters that are gone, and pictures of earlier builds;
+3. takes off the spans around names, punctuation and operators in code, which are then printed in the text's
+   own colour, and blanks at the ends of lines: an eighth of the site; also spans in links and at the start of
+   code that no rule speaks of, and the one `id` that all theorems share;
+4. deletes what nothing refers to any more: those scripts, source maps, templates, translations, icons with
+   their rules, the pages of chapters that are gone, and pictures of earlier builds;
 5. writes the search index without the blanks between its entries: a sixth of it.
 """
 
@@ -21,6 +21,9 @@ import re
 import shutil
 import sysconfig
 from pathlib import Path
+
+import pydata_sphinx_theme
+from fontTools import subset
 
 # mathjax3_config.loader in _config.yml names what a page loads. The usual file, tex-chtml.js, is half as
 # large again, for a menu that this book does not show. Rare commands (boldsymbol) load an extension on use.
@@ -37,7 +40,7 @@ MATHJAX = (
 UNUSED = (
     "**/*.map",
     "scripts/fontawesome.js*",
-    "vendor/fontawesome/webfonts/*.ttf",
+    "vendor/fontawesome/webfonts/*",
     "sphinx-thebe.*",
     "*webpack-macros.html",
     "locales",  # the theme's words in fifty languages, as it was compiled from them
@@ -50,11 +53,12 @@ SEARCH = re.compile(r"[\"/](searchtools|language_data|searchindex)\.js")
 NOTEBOOK = re.compile(r"mystnb|clipboard|copybutton|togglebutton|proof\.css|exercise\.css")
 DESIGN = re.compile(r"sphinx-design|design-tabs")
 CARDS = re.compile(r'class="(?:[^"]*\s)?sd-')  # what sphinx-design draws
-PLAIN = re.compile(
-    r'<span class="(?:n|p|w|doc|std std-(?:num)?ref)">([^<]*)</span>|<span class="o">([.=])</span>'
-    r'|(?<=<pre>)<span></span>| id="proof-content"'
+PLAIN = re.compile(  # names, punctuation, spaces, operators; what no rule speaks of
+    r'<span class="(?:[npwo]|doc|std std-(?:num)?ref)">([^<]*)</span>|(?<=<pre>)<span></span>'
+    r'| id="proof-content"'
 )
 BLANK = re.compile(r"(<(pre|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*", re.DOTALL)
+FONT = re.compile(r"@font-face\{[^}]*Font Awesome[^}]*?(fa-(?:solid|regular|brands)-\d+)\.[^}]*\}")
 ICON = re.compile(r"((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:[^}]*\}")
 
 
@@ -100,11 +104,11 @@ def clean(html, search=False):
         return match[0]
 
     html = BLANK.sub(lambda blank: blank[1] or "\n", TAG.sub(keep, html))
-    return PLAIN.sub(r"\1\2", html)
+    return PLAIN.sub(r"\1", html)
 
 
 def drop_icons(out):
-    """Take the rules of the 1800 icons that occur nowhere on the site out of the theme's style sheet."""
+    """Take the 1800 icons that occur nowhere on the site out of the theme's style sheet and its fonts."""
     sheet = out / "_static" / "styles" / "pydata-sphinx-theme.css"
     users = [
         *out.rglob("*.html"),
@@ -114,7 +118,21 @@ def drop_icons(out):
     used = set(re.findall(r"fa-[\w-]+", "".join(file.read_text(encoding="utf-8") for file in users)))
     css = sheet.read_text(encoding="utf-8")
     css = ICON.sub(lambda rule: rule[0] if used & set(re.findall(r"fa-[\w-]+", rule[1])) else "", css)
-    sheet.write_text(css, encoding="utf-8")
+    fonts = out / "_static" / "vendor" / "fontawesome" / "webfonts"
+    theme = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
+
+    def cut(rule):  # the font with what is left: 2 to 4 kB in place of 160
+        if "brands" in rule[1]:
+            return ""
+        font = subset.load_font(theme / "vendor/fontawesome/webfonts" / f"{rule[1]}.ttf", subset.Options())
+        subsetter = subset.Subsetter()
+        subsetter.populate(unicodes=[int(code, 16) for code in re.findall(r"\\(f[0-9a-f]{3})", css)])
+        subsetter.subset(font)
+        fonts.mkdir(parents=True, exist_ok=True)
+        font.save(fonts / f"{rule[1]}.ttf")
+        return re.sub(r'url\([^)]*woff2\) format\("woff2"\),', "", rule[0])
+
+    sheet.write_text(FONT.sub(cut, css), encoding="utf-8")
 
 
 def pack_index(out):
