@@ -238,7 +238,7 @@ def test_exam():
     assert len(asked) >= 40
     kinds = [kind.split(",")[0].split(" a ")[0].replace("bugs", "bug") for _, _, _, _, kind, *_ in asked]
     assert min(kinds.count(kind) for kind in ("Compute", "Prove", "Judge", "Find the bug")) >= 6
-    homes = re.findall(r"\*With \{doc\}`(\d\d)_\w+`\.\*", prose(BOOK / "exam.ipynb"))
+    homes = re.findall(r"^With \{doc\}`(\d\d)_\w+`\.$", prose(BOOK / "exam.ipynb"), re.MULTILINE)
     assert homes == [f"{n:02}" for n in range(1, 17)]
 
 
