@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book site test slow nbval soak lab slides assignments execute lint clean
+.PHONY: help book site test slow nbval soak lab slides assignments figures execute lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -52,7 +52,7 @@ test: site ## build the book, then test every lecture in a browser, the package,
 
 slow: site ## the tests that take long: compilers, real commands, each figure and the lab with keys and mouse
 	$(PYTEST) tests -m "slow and not mutation and not browser" -rs
-	$(BIN)/python -m pytest tests/test_browser.py tests/test_interactive.py tests/test_lab_page.py tests/test_firefox.py -m "slow and browser" -rs
+	$(BIN)/python -m pytest tests/test_browser.py tests/test_interactive.py tests/test_lab_page.py tests/test_gallery.py tests/test_firefox.py -m "slow and browser" -rs
 
 nbval: $(VENV)/installed
 	$(PYTEST) --nbval book/
@@ -79,6 +79,10 @@ assignments: site $(TEACH)/installed ## make assignments from the code exercises
 	$(BIN)/python book/_teach/assignments.py
 	$(TEACH)/bin/python book/_teach/nbgrade.py release
 	@echo "$(CURDIR)/_build/assignments: see its README.md"
+
+figures: $(VENV)/installed ## draw every figure as PNG and SVG: _build/figures.zip, and links in the gallery
+	@$(BIN)/python book/_teach/figures.py
+	@$(MAKE) --no-print-directory site
 
 execute: $(VENV)/installed ## run every notebook and write its outputs back
 	$(BIN)/python book/_ext/execute.py

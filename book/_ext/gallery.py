@@ -1,10 +1,10 @@
 """Sphinx extension: the gallery, every figure of the book on one page.
 
-A figure is a cell that shows a PNG, or an interactive figure with its still. Its alt text stands in the cell's
-metadata as `mystnb.image.alt` (an interactive figure's in its HTML), and the words by which it is found as
-`concepts`: one to four of those below. The directive `gallery` writes the page from the notebooks themselves,
-each cell with a figure gets an anchor, `figure-1`, `figure-2`, ... on its page, and a figure without alt text
-or concept is a warning, which stops the build.
+A figure is a cell that shows a PNG, or an interactive figure with its still. Its alt text stands in the
+cell's metadata as `mystnb.image.alt` (an interactive figure's in its HTML), the words by which it is found
+as `concepts`: at least one of those below. The directive `gallery` writes the page from the notebooks
+themselves, each cell with a figure gets an anchor, `figure-1`, `figure-2`, ... on its page, and a figure
+without alt text or concept is a warning, which fails the build.
 
 The thumbnails are the pictures of the pages. Only the stills of interactive figures, which stand inside their
 pages, are written once more. Where `make figures` has drawn SVGs, the page links to them, too.
@@ -64,6 +64,7 @@ class Figure(NamedTuple):
     alt: str
     concepts: tuple
     png: bytes
+    interactive: bool = False
 
     @property
     def anchor(self):
@@ -95,7 +96,7 @@ class Figure(NamedTuple):
         if len(self.alt) < 20:
             yield f"{here}: no alt text (metadata mystnb.image.alt)"
         if not self.concepts:
-            yield f"{here}: no concepts in its metadata; take one to four of those in book/_ext/gallery.py"
+            yield f"{here}: no concepts in its metadata; take some of those in book/_ext/gallery.py"
         for word in self.concepts:
             if word not in CONCEPTS:
                 yield f"{here}: the concept {word!r} is none of those in book/_ext/gallery.py"
@@ -119,16 +120,18 @@ def figures(path):
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
-                picture, alt = data["image/png"], cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+                picture, alt = (
+                    data["image/png"],
+                    cell.metadata.get("mystnb", {}).get("image", {}).get("alt", ""),
+                )
             elif "interactive-figure" in cell.metadata.get("tags", []) and "text/html" in data:
                 picture, alt = STILL.search(data["text/html"]).groups()
                 picture, alt = smaller(picture), html.unescape(alt)
             else:
                 continue
             concepts, png = tuple(cell.metadata.get("concepts", ())), base64.b64decode(picture)
-            found.append(
-                Figure(path.stem, len(found) + 1, index, plain(heading), alt.strip(), concepts, png)
-            )
+            place = path.stem, len(found) + 1, index, plain(heading)
+            found.append(Figure(*place, alt.strip(), concepts, png, "image/png" not in data))
     return found
 
 
@@ -145,13 +148,11 @@ def contents(root):
 
 
 def split(alt):
-    """`alt` in two: a start of at most 100 characters, cut behind a sentence, a comma or a word, and the rest."""
+    """`alt` in two: a start of about 100 characters, cut behind a sentence or else a word, and the rest."""
     if len(alt) <= 110:
         return alt, ""
-    for end in (r"[.;:]", r",", ""):
-        if cut := re.match(rf".{{40,100}}{end}(?=\s)", alt):
-            return cut[0], alt[cut.end() :].strip()
-    return alt, ""
+    cut = re.match(r".{30,110}\.(?=\s)", alt) or re.match(r".{,100}(?=\s)", alt)
+    return cut[0], alt[cut.end() :].strip()
 
 
 def card(figure, title, svg=None):
@@ -160,7 +161,8 @@ def card(figure, title, svg=None):
     start, rest = map(say, split(figure.alt))
     width, height = figure.size
     text = f"<details><summary>{start}</summary> {rest}</details>" if rest else f"<p>{start}</p>"
-    where = f"<small>{say(title)}</small>" if title else ""
+    where = ", ".join(filter(None, (say(title), "interactive" if figure.interactive else "")))
+    where = f"<small>{where}</small>" if where else ""
     tags = " ".join(f"<li>{word}</li>" for word in figure.concepts)
     more = f' <a href="{svg}">SVG</a>' if svg else ""
     return (

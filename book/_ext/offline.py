@@ -7,7 +7,7 @@ written, this extension
 1. copies the parts of MathJax 3.2.2 that pages load out of the PyPI package `sphinx-mathjax-offline`, a store
    of files here and no extension: each page would load a script under html_static_path, formulas or not;
 2. takes the tags of Thebe, of the icon JavaScript, of the search index and of sphinx-design out of every page
-   that does not use them, each script's second tag, and from the search page what only notebooks use;
+   that does not use them, each script's second tag, and from two pages what only notebooks use;
 3. takes off the spans around names, punctuation and operators in code, which are then printed in the text's
    own colour, and blanks at the ends of lines: an eighth of the site; also spans in links and at the start of
    code that no rule speaks of, and the one `id` that all theorems share;
@@ -52,6 +52,7 @@ UNWANTED = re.compile(r"thebe|scripts/fontawesome\.js", re.IGNORECASE)
 SEARCH = re.compile(r"[\"/](searchtools|language_data|searchindex)\.js")
 NOTEBOOK = re.compile(r"mystnb|clipboard|copybutton|togglebutton|proof\.css|exercise\.css")
 DESIGN = re.compile(r"sphinx-design|design-tabs")
+BARE = ("search.html", "gallery.html")  # no cell, no proof, nothing to copy or to fold
 CARDS = re.compile(r'class="(?:[^"]*\s)?sd-')  # what sphinx-design draws
 PLAIN = re.compile(  # names, punctuation, spaces, operators; what no rule speaks of
     r'<span class="(?:[npwo]|doc|std std-(?:num)?ref)">([^<]*)</span>|(?<=<pre>)<span></span>'
@@ -83,7 +84,7 @@ def copy_mathjax(static):
         shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
 
 
-def clean(html, search=False):
+def clean(html, name=""):
     """The page without unwanted tags and spans, each script once; the search's index only where used."""
     seen, cards = set(), CARDS.search(html)
 
@@ -92,7 +93,9 @@ def clean(html, search=False):
         head = tag[: tag.index(">") + 1]
         if UNWANTED.search(head) or "THEBE_JS_URL" in tag or "text/x-thebe-config" in head:
             return ""
-        if (NOTEBOOK if search else SEARCH).search(head) or (DESIGN.search(head) and not cards):
+        if (name != "search.html" and SEARCH.search(head)) or (name in BARE and NOTEBOOK.search(head)):
+            return ""
+        if DESIGN.search(head) and not cards:
             return ""
         if tag.startswith("<script"):
             # one file is asked for with and without a checksum in its query
@@ -156,7 +159,7 @@ def finish(app, exception):
     for page in out.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
         shown |= set(re.findall(r"_images/([\w.-]+)", html))
-        if (cleaned := clean(html, search=page.name == "search.html")) != html:
+        if (cleaned := clean(html, page.name)) != html:
             page.write_text(cleaned, encoding="utf-8")
     for picture in (out / "_images").glob("*"):
         if picture.name not in shown:

@@ -1,4 +1,4 @@
-"""What grades an answer inside nbgrader: this file's text stands, hidden, in the first cell of each assignment.
+"""What grades an answer inside nbgrader: this text stands, hidden, in the first cell of each assignment.
 
 A student may have redefined the checker, its helpers or a library's function, may print what the checker
 prints, leave early, or return an object that equals everything. So the page's set-up and checker run once
