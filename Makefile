@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TEACH := .venv-teach
 SITE := _build/html/index.html
 # One thread keeps sums of floats, and so printed numbers, the same.
 export OMP_NUM_THREADS := 1
@@ -14,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book site test slow nbval soak lab pdf execute lint clean
+.PHONY: help book site test slow nbval soak lab pdf slides assignments figures execute lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -51,7 +52,7 @@ test: site ## build the book, then test every lecture in a browser, the package,
 
 slow: site ## the tests that take long: compilers, real commands, each figure and the lab with keys and mouse
 	$(PYTEST) tests -m "slow and not mutation and not browser" -rs
-	$(BIN)/python -m pytest tests/test_browser.py tests/test_interactive.py tests/test_lab_page.py tests/test_firefox.py tests/test_pdf.py -m "slow and browser" -rs
+	$(BIN)/python -m pytest tests/test_browser.py tests/test_interactive.py tests/test_lab_page.py tests/test_gallery.py tests/test_firefox.py tests/test_pdf.py -m "slow and browser" -rs
 
 nbval: $(VENV)/installed
 	$(PYTEST) --nbval book/
@@ -66,6 +67,26 @@ lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
 pdf: site ## the book for paper, by Chromium, in about three minutes: _build/wganlab.pdf
 	$(BIN)/python book/_teach/pdf.py
 
+slides: site ## make one deck of slides a chapter, in _build/slides (needs Chromium)
+	@$(BIN)/python book/_teach/slides.py
+
+# nbgrader has a Python of its own, without torch: its kernel python3 is the one of .venv.
+$(TEACH)/installed: $(VENV)/installed pyproject.toml
+	"$(PYTHON)" -m venv $(TEACH)
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["teach"])' \
+	  | xargs $(TEACH)/bin/python -m pip install --quiet --disable-pip-version-check
+	$(BIN)/python -m ipykernel install --prefix $(TEACH) --name python3 --env OMP_NUM_THREADS 1 2>/dev/null
+	@touch $@
+
+assignments: site $(TEACH)/installed ## make assignments from the code exercises, for nbgrader
+	$(BIN)/python book/_teach/assignments.py
+	$(TEACH)/bin/python book/_teach/nbgrade.py release
+	@echo "$(CURDIR)/_build/assignments: see its README.md"
+
+figures: $(VENV)/installed ## draw every figure as PNG and SVG: _build/figures.zip, and links in the gallery
+	@$(BIN)/python book/_teach/figures.py
+	@$(MAKE) --no-print-directory site
+
 execute: $(VENV)/installed ## run every notebook and write its outputs back
 	$(BIN)/python book/_ext/execute.py
 
@@ -74,5 +95,5 @@ lint: $(VENV)/installed ## check the style of all Python files and notebooks
 	$(BIN)/python -m ruff format --check .
 
 clean: ## delete what the other targets made
-	rm -rf _build $(VENV) .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf _build $(VENV) $(TEACH) .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name .git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -exec rm -rf {} +

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from make_hunt import Attached, Zoo, one_row, prior
 from torch import nn
 from torch.optim import RMSprop
 
@@ -29,38 +30,9 @@ from wganlab.recipes import Recipe
 from wganlab.training import algorithm_1, apply_gradient, identity, parameters_of, scores
 
 ROWS, EVERY, M, LOOK = 50, 6, 64, 256
-prior = sampling.normal(2)
 adam = partial(recipes.adam, lr=1e-3, betas=(0.0, 0.9))
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
-
-
-@dataclass(frozen=True)
-class Zoo(Constraint):
-    """A penalty of the zoo, of weight 1 in place of its 10."""
-
-    penalise: Callable
-
-    def penalty(self, critic, x, x_fake, eps):
-        return self.penalise(critic, x, x_fake).mean() / 10
-
-
-class Attached(Game):
-    """The zoo's "attached-fakes": the critic's backward passes leave their gradient in the generator, too."""
-
-    left = ()
-
-    def critic_step(self, x, z, eps):
-        weights = list(self.generator.parameters())
-        gradient = torch.autograd.grad(self.critic(self.generator(z)).mean(), weights)
-        self.left = [a + b for a, b in zip(self.left, gradient, strict=True)] if self.left else gradient
-        return super().critic_step(x, z, eps)
-
-    def generator_gradient(self, z):
-        loss, gradient = super().generator_gradient(z)
-        both = [a + b for a, b in zip(gradient, self.left, strict=True)]
-        self.left = ()
-        return loss, both
 
 
 class Separate(Game):
@@ -119,10 +91,6 @@ gan_rate = partial(recipes.adam, betas=(0.5, 0.999))
 
 def bug(name: str) -> Recipe:
     return replace(penalised, constraint=Zoo(ZOO[name].wrong))
-
-
-def one_row(n, rng):
-    return prior(1, rng).expand(n, 2)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Zoo(Constraint):
     penalise: Callable
 
     def penalty(self, critic, x, x_fake, eps):
-        return self.penalise(critic, x, x_fake) / 10
+        return self.penalise(critic, x, x_fake).mean() / 10
 
 
 class Attached(Game):

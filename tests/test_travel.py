@@ -29,6 +29,7 @@ PAIRS = [
     ("By {numref}`chapter %s <ch>` and {numref}`Section %s <ch>`.", "By chapter 7 and Section 7."),
     ("{numref}`ex-a`, {numref}`ex. %s <ex-a>`", "Exercise 7.1, ex. 7.1"),
     ("By {prf:ref}`thm-a`, {ref}`ex-a` and {eq}`eq-a`.", "By Theorem 7.2, Exercise 7.1 and (7.3)."),
+    ("A {term}`gap`, two {term}`plans <plan>`.", "A gap, two plans."),
     ("{ref}`signs <ch>`, {doc}`07_duality`, {doc}`there <07_duality>`", "signs, *Duality*, *there*"),
     (
         "{cite:t}`gulrajani2017` and {cite:p}`arjovsky2017`",

@@ -69,9 +69,7 @@ def integral(function: Callable, low: float, high: float, *, points: Sequence[fl
     near = np.clip(points, -LARGEST, LARGEST).tolist()  # the others are refused below
     inside = sorted({place for place in (*places, *near) if low < place < high})
     with np.errstate(over="ignore", invalid="ignore"):  # an infinite integral, checked below
-        values, error = quad_vec(
-            function, low, high, epsabs=1e-11, epsrel=1e-11, norm="max", limit=2000, points=inside
-        )
+        values, error = quad_vec(function, low, high, 1e-11, 1e-11, norm="max", limit=2000, points=inside)
         far = [math.copysign(1e30, end) for end in (low, high) if math.isinf(end)]
         tail = max((np.abs(x * function(x)).max() for x in far), default=0.0)
     largest, farthest = np.abs(values).max(), max(map(abs, points), default=0.0)

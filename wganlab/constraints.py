@@ -311,7 +311,5 @@ def check_segment(penalty: str, x: Tensor, x_fake: Tensor, eps: Tensor) -> None:
             f"{tuple(x.shape)} and {tuple(x_fake.shape)}. Give points on the line as (m, 1)."
         )
     if eps.shape != x.shape[:1]:
-        raise InputError(
-            f"{penalty} needs one eps a row, shape ({len(x)},), got {tuple(eps.shape)}. "
-            f"One eps a pixel leaves the segment; one a batch multiplies the variance."
-        )
+        found = f"{penalty} needs one eps a row, shape ({len(x)},), got {tuple(eps.shape)}."
+        raise InputError(f"{found} One eps a pixel leaves the segment; one a batch multiplies the variance.")

@@ -35,9 +35,8 @@ def as_weights(weights: ArrayLike, name: str) -> np.ndarray:
         raise InputError(f"'{name}' must be non-negative, but entry {w.argmin()} is {w.min()}.")
     off = abs(total(w) - 1)
     if off > max(1e-9, dtype_tolerance(weights)):
-        raise InputError(
-            f"'{name}' must sum to 1, but sums to {total(w):.12g}. Divide it by its sum, in float64."
-        )
+        found = f"'{name}' must sum to 1, but sums to {total(w):.12g}."
+        raise InputError(f"{found} Divide it by its sum, in float64.")
     return w if off <= 1e-9 else w / w.sum()
 
 
@@ -45,10 +44,8 @@ def two_laws(p: ArrayLike, q: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both as weights on the same points; raises ``InputError`` if their lengths differ."""
     p, q = as_weights(p, "p"), as_weights(q, "q")
     if p.shape != q.shape:
-        raise InputError(
-            f"p and q must be weights on the same points, got {len(p)} and {len(q)} weights. "
-            f"Put zeros where one of them has no mass."
-        )
+        found = f"p and q must be weights on the same points, got {len(p)} and {len(q)} weights."
+        raise InputError(f"{found} Put zeros where one of them has no mass.")
     return p, q
 
 
@@ -287,10 +284,8 @@ def gan_value(D: ArrayLike, p: ArrayLike, q: ArrayLike) -> float:
         raise InputError(f"D must have one value a point, so shape {p.shape}, got {answers.shape}.")
     p, q, answers = p[read], q[read], as_float64(answers[read], "D", 1)
     if answers.min() < 0 or answers.max() > 1:
-        raise InputError(
-            f"D must hold probabilities, but ranges from {answers.min():g} to {answers.max():g}. "
-            f"Pass scores through a sigmoid first."
-        )
+        found = f"D must hold probabilities, but ranges from {answers.min():g} to {answers.max():g}."
+        raise InputError(f"{found} Pass scores through a sigmoid first.")
     best = as_float64(rounded_as(D, optimal_discriminator(p, q)), "D", 1)
     with np.errstate(divide="ignore"):  # ln 0 is -inf
         given = xlogy(p, answers) + xlog1py(q, -answers)

@@ -163,15 +163,11 @@ def with_labels(objective: Objective, real: float = 0.9, fake: float = 0.0) -> O
     1.386294
     """
     if objective.critic is not discriminator:
-        raise InputError(
-            f"with_labels smooths the labels of a discriminator, but {objective} has none. "
-            f"Use it with minimax or non_saturating."
-        )
+        found = f"with_labels smooths the labels of a discriminator, but {objective} has none."
+        raise InputError(f"{found} Use it with minimax or non_saturating.")
     if not 0 <= fake < real <= 1:
-        raise InputError(
-            f"with_labels needs 0 <= fake < real <= 1, got real = {real} and fake = {fake}. "
-            f"One-sided smoothing is real = 0.9 and fake = 0."
-        )
+        found = f"with_labels needs 0 <= fake < real <= 1, got real = {real} and fake = {fake}."
+        raise InputError(f"{found} One-sided smoothing is real = 0.9 and fake = 0.")
 
     def smoothed(f_x: Tensor, f_gz: Tensor) -> Tensor:
         return cross_entropy(f_x, real) + cross_entropy(f_gz, fake)

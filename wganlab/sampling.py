@@ -134,10 +134,8 @@ def empirical(rows: Tensor) -> Sampler:
 
     def sample(n: int, rng: torch.Generator) -> Tensor:
         if n > len(rows):
-            raise InputError(
-                f"A batch of {n} is larger than the data, which has {len(rows)} rows. "
-                f"Take a smaller batch or more data."
-            )
+            found = f"A batch of {n} is larger than the data, which has {len(rows)} rows."
+            raise InputError(f"{found} Take a smaller batch or more data.")
         return rows[torch.randint(len(rows), (n,), generator=rng, device=rows.device)]
 
     return sample

@@ -212,10 +212,8 @@ def scores(critic: nn.Module, x: Tensor) -> Tensor:
 def check_scores(f: Tensor, m: int) -> Tensor:
     """The scores of m rows; raises ``InputError`` unless their shape is (m,)."""
     if f.shape != (m,):
-        raise InputError(
-            f"A critic gives one score a row, shape ({m},), but this one gave {tuple(f.shape)}. "
-            f"End it with nn.Flatten(0), or build it with networks.mlp(inputs, 1)."
-        )
+        found = f"A critic gives one score a row, shape ({m},), but this one gave {tuple(f.shape)}."
+        raise InputError(f"{found} End it with nn.Flatten(0), or build it with networks.mlp(inputs, 1).")
     return f
 
 

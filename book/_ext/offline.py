@@ -7,10 +7,12 @@ written, this extension
 1. copies the parts of MathJax 3.2.2 that pages load out of the PyPI package `sphinx-mathjax-offline`, a store
    of files here and no extension: each page would load a script under html_static_path, formulas or not;
 2. takes the tags of Thebe, of the icon JavaScript, of the search index and of sphinx-design out of every page
-   that does not use them, each script's second tag, and from the search page what only notebooks use;
-3. takes off the spans around what is printed in the text's own colour in code: a tenth of the site;
-4. deletes what nothing refers to any more: those scripts, source maps, fonts in an older format, templates,
-   translations, rules of unused icons, the pages of chapters that are gone, and pictures of earlier builds;
+   that does not use them, each script's second tag, and from two pages what only notebooks use;
+3. takes off the spans around names, punctuation and operators in code, which are then printed in the text's
+   own colour, and blanks at the ends of lines: an eighth of the site; also spans in links and at the start of
+   code that no rule speaks of, and the one `id` that all theorems share;
+4. deletes what nothing refers to any more: those scripts, source maps, templates, translations, icons with
+   their rules, the pages of chapters that are gone, and pictures of earlier builds;
 5. writes the search index without the blanks between its entries: a sixth of it.
 """
 
@@ -19,6 +21,9 @@ import re
 import shutil
 import sysconfig
 from pathlib import Path
+
+import pydata_sphinx_theme
+from fontTools import subset
 
 # mathjax3_config.loader in _config.yml names what a page loads. The usual file, tex-chtml.js, is half as
 # large again, for a menu that this book does not show. Rare commands (boldsymbol) load an extension on use.
@@ -35,7 +40,7 @@ MATHJAX = (
 UNUSED = (
     "**/*.map",
     "scripts/fontawesome.js*",
-    "vendor/fontawesome/webfonts/*.ttf",
+    "vendor/fontawesome/webfonts/*",
     "sphinx-thebe.*",
     "*webpack-macros.html",
     "locales",  # the theme's words in fifty languages, as it was compiled from them
@@ -47,8 +52,14 @@ UNWANTED = re.compile(r"thebe|scripts/fontawesome\.js", re.IGNORECASE)
 SEARCH = re.compile(r"[\"/](searchtools|language_data|searchindex)\.js")
 NOTEBOOK = re.compile(r"mystnb|clipboard|copybutton|togglebutton|proof\.css|exercise\.css")
 DESIGN = re.compile(r"sphinx-design|design-tabs")
+BARE = ("search.html", "gallery.html")  # no cell, no proof, nothing to copy or to fold
 CARDS = re.compile(r'class="(?:[^"]*\s)?sd-')  # what sphinx-design draws
-PLAIN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')  # names, punctuation, spaces
+PLAIN = re.compile(  # names, punctuation, spaces, operators; what no rule speaks of
+    r'<span class="(?:[npwo]|doc|std std-(?:num)?ref)">([^<]*)</span>|(?<=<pre>)<span></span>'
+    r'| id="proof-content"'
+)
+BLANK = re.compile(r"(<(pre|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*", re.DOTALL)
+FONT = re.compile(r"@font-face\{[^}]*Font Awesome[^}]*?(fa-(?:solid|regular|brands)-\d+)\.[^}]*\}")
 ICON = re.compile(r"((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:[^}]*\}")
 
 
@@ -73,7 +84,7 @@ def copy_mathjax(static):
         shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
 
 
-def clean(html, search=False):
+def clean(html, name=""):
     """The page without unwanted tags and spans, each script once; the search's index only where used."""
     seen, cards = set(), CARDS.search(html)
 
@@ -82,7 +93,9 @@ def clean(html, search=False):
         head = tag[: tag.index(">") + 1]
         if UNWANTED.search(head) or "THEBE_JS_URL" in tag or "text/x-thebe-config" in head:
             return ""
-        if (NOTEBOOK if search else SEARCH).search(head) or (DESIGN.search(head) and not cards):
+        if (name != "search.html" and SEARCH.search(head)) or (name in BARE and NOTEBOOK.search(head)):
+            return ""
+        if DESIGN.search(head) and not cards:
             return ""
         if tag.startswith("<script"):
             # one file is asked for with and without a checksum in its query
@@ -93,11 +106,12 @@ def clean(html, search=False):
             seen.add(identity)
         return match[0]
 
-    return PLAIN.sub(r"\1", TAG.sub(keep, html))
+    html = BLANK.sub(lambda blank: blank[1] or "\n", TAG.sub(keep, html))
+    return PLAIN.sub(r"\1", html)
 
 
 def drop_icons(out):
-    """Take the rules of the 1800 icons that occur nowhere on the site out of the theme's style sheet."""
+    """Take the 1800 icons that occur nowhere on the site out of the theme's style sheet and its fonts."""
     sheet = out / "_static" / "styles" / "pydata-sphinx-theme.css"
     users = [
         *out.rglob("*.html"),
@@ -107,7 +121,21 @@ def drop_icons(out):
     used = set(re.findall(r"fa-[\w-]+", "".join(file.read_text(encoding="utf-8") for file in users)))
     css = sheet.read_text(encoding="utf-8")
     css = ICON.sub(lambda rule: rule[0] if used & set(re.findall(r"fa-[\w-]+", rule[1])) else "", css)
-    sheet.write_text(css, encoding="utf-8")
+    fonts = out / "_static" / "vendor" / "fontawesome" / "webfonts"
+    theme = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
+
+    def cut(rule):  # the font with what is left: 2 to 4 kB in place of 160
+        if "brands" in rule[1]:
+            return ""
+        font = subset.load_font(theme / "vendor/fontawesome/webfonts" / f"{rule[1]}.ttf", subset.Options())
+        subsetter = subset.Subsetter()
+        subsetter.populate(unicodes=[int(code, 16) for code in re.findall(r"\\(f[0-9a-f]{3})", css)])
+        subsetter.subset(font)
+        fonts.mkdir(parents=True, exist_ok=True)
+        font.save(fonts / f"{rule[1]}.ttf")
+        return re.sub(r'url\([^)]*woff2\) format\("woff2"\),', "", rule[0])
+
+    sheet.write_text(FONT.sub(cut, css), encoding="utf-8")
 
 
 def pack_index(out):
@@ -131,7 +159,7 @@ def finish(app, exception):
     for page in out.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
         shown |= set(re.findall(r"_images/([\w.-]+)", html))
-        if (cleaned := clean(html, search=page.name == "search.html")) != html:
+        if (cleaned := clean(html, page.name)) != html:
             page.write_text(cleaned, encoding="utf-8")
     for picture in (out / "_images").glob("*"):
         if picture.name not in shown:

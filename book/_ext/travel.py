@@ -78,6 +78,8 @@ class Numbers:
             return target["text"].replace("%s", number)
         if role == "eq":
             return f"({self.labels[label]})"
+        if role == "term":
+            return target["text"] if target else text
         if role in ("prf:ref", "ref"):
             return target["text"] if target else self.labels[label]
         raise KeyError(role)

@@ -91,10 +91,8 @@ class GroupSort(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-1] % self.size:
-            raise InputError(
-                f"GroupSort sorts groups of {self.size}, which do not divide the width {x.shape[-1]}. "
-                f"Choose a multiple of {self.size}."
-            )
+            found = f"GroupSort sorts groups of {self.size}, which do not divide the width {x.shape[-1]}."
+            raise InputError(f"{found} Choose a multiple of {self.size}.")
         return x.unflatten(-1, (-1, self.size)).sort(dim=-1).values.flatten(-2)
 
 
