@@ -82,7 +82,7 @@ def test_a_step_whose_players_are_globals_gets_lines_that_work():
 
 @pytest.mark.parametrize("first", ["critic", "generator"])
 def test_one_fake_for_both_players_is_a_note_where_each_has_one_update(first):
-    """The usual loops of a GAN; beside noise that is always the same it is a slip, as it is after five updates."""
+    """The usual loops of a GAN; with noise that is always the same it is a slip, as after five updates."""
     report = audit_step(one_fake(first), 1)
     assert "reused-noise" not in report.names
     assert report.ok == (first == "critic")
