@@ -19,4 +19,6 @@ ax.imshow(Image.open(STATIC / "cover.png"))
 ax.set_axis_off()
 drawn = io.BytesIO()
 fig.savefig(drawn, dpi=100)
-Image.open(drawn).convert("RGB").quantize(64).save(STATIC / "social.png", optimize=True)
+Image.open(drawn).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE).save(
+    STATIC / "social.png", optimize=True
+)

@@ -1,4 +1,4 @@
-"""Sphinx extension: what a link to a page shows where it is shared: title, first sentences, the book's picture.
+"""Sphinx extension: what a shared link to a page shows: title, first sentences, the picture of the book.
 
 Title and description are in each page. A picture needs an absolute address, so its tags are there only where
 _config.yml gives the book's (`html_baseurl`), and without one `social.png` is not part of the site.

@@ -3,6 +3,8 @@
 // Opens what is folded, takes away what is of no use on paper, typesets, fits; returns the bookmarks.
 async function prepare() {
   const all = selector => [...document.querySelectorAll(selector)];
+  all("img[loading]").forEach(image => (image.loading = "eager"));
+  all("#gallery details").forEach(fold => fold.replaceWith(...fold.querySelector("summary").childNodes));
   all(".headerlink, .toctree-wrapper, .tag_hide-input details.hide").forEach(part => part.remove());
   all("details").forEach(fold => {
     fold.querySelector("summary")?.remove();

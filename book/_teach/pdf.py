@@ -100,10 +100,10 @@ def document(wanted, site, lab=""):
     address = (config["sphinx"]["config"].get("html_baseurl") or "").rstrip("/")
     number, licences, date = version()
     names = {name for _, _, name in wanted}
-    sheets, running, contents, body = "", [], [], []
+    sheets, running, contents, body = {}, [], [], []
     for part, depth, name in wanted:
         source = (site / "book" / f"{name}.html").read_text(encoding="utf-8")
-        sheets = sheets or "".join(re.findall(r'<link[^>]*href="\.\./_static[^>]*\.css[^>]*>', source))
+        sheets |= dict.fromkeys(re.findall(r'<link[^>]*href="\.\./_static[^>]*\.css[^>]*>', source))
         title = html.unescape(re.search(r"<title>(.*?) &#8212; ", source)[1])
         if part == "":
             title = "About this book"
@@ -129,7 +129,7 @@ def document(wanted, site, lab=""):
     style = STYLE.read_text(encoding="utf-8").replace("FONTS", FONTS.as_uri())
     return f"""<!doctype html><html lang="en" data-theme="light" data-mode="light">
 <head><meta charset="utf-8">
-<title>{config["title"]}</title>{sheets.replace("../_static", "html/_static")}
+<title>{config["title"]}</title>{"".join(sheets).replace("../_static", "html/_static")}
 <style>{style}{"".join(running)}</style>
 <script>window.MathJax = {{loader: {{load: ["core", "input/tex", "output/chtml"]}},
   startup: {{typeset: false}},
