@@ -65,7 +65,7 @@ lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=book $(LAB)
 
 # nbgrader has a Python of its own, without torch: its kernel python3 is the one of .venv.
-$(TEACH)/installed: $(VENV)/installed pyproject.toml
+$(TEACH)/installed: pyproject.toml | $(VENV)/installed
 	"$(PYTHON)" -m venv $(TEACH)
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["teach"])' \
 	  | xargs $(TEACH)/bin/python -m pip install --quiet --disable-pip-version-check

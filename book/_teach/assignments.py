@@ -79,10 +79,10 @@ the student's functions, hands them copies of arrays, and accepts plain values. 
 patched library, a printed "right", an early exit or an object that equals everything earn nothing.
 
 A cell that runs longer than the limit in `nbgrader_config.py` is interrupted, which costs its exercise
-only. Code that refuses the interrupt costs all later exercises of its notebook, and code that kills its
-kernel the whole notebook, with an error from `nbgrader autograde`. None of this stops somebody who reads
-the hidden cells and attacks them on purpose; nothing that runs in one process does. Look at the code of
-an answer that surprises you.
+only. Code that refuses the interrupt costs all later exercises of its notebook. Code that kills its
+kernel costs that student's assignment: `nbgrader autograde` says so and goes on with the others. None of
+this stops somebody who reads the hidden cells and attacks them on purpose; nothing that runs in one
+process does. Look at the code of an answer that surprises you.
 """
 
 
