@@ -131,6 +131,9 @@ FAULTS = {
         re.sub(r"```.*```\n", "", STATEMENT, flags=re.DOTALL)
     ),
     r"ex-t has no solution below it": page(solution="No more."),
+    r"ex-o has no solution below it": page(
+        STATEMENT.split("Write")[0].replace("ex-t", "ex-o") + "Prove it.\n:::"
+    ),
     r"ex-t has no solution that defines twice": page(hidden="def double(x):\n    return x + x"),
     r"ex-t has no checker": page(hidden="def twice(x):\n    return x + x"),
     r"ex-t has no wrong answer that its checker refuses": page(shown="same: right\n"),
