@@ -274,9 +274,8 @@ def exercises(notebook, where):
             raise Fault(f"{who} has no solution that defines {', '.join(sorted(lacking)) or 'anything'}")
         checks = [call for one in inside if (call := called(one.node, names))]
         if not checks:
-            raise Fault(
-                f"{who} has no checker: its hidden cell prints no verdict on {', '.join(sorted(names))}"
-            )
+            asked = ", ".join(sorted(names))
+            raise Fault(f"{who} has no checker: its hidden cell prints no verdict on {asked}")
         outputs = [out for k in between for out in notebook.cells[k].get("outputs", [])]
         shown = "\n".join(out.get("text", "") for out in outputs)
         decoys = [tuple((refused["names"] or "").split(", ")) for refused in REFUSED.finditer(shown)]
