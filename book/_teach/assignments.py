@@ -233,7 +233,7 @@ def blocks(notebook, where):
 
 
 def around(notebook, number, label, who):
-    """The cells between the exercise in cell `number` and its solution, and the hidden ones right below that."""
+    """The cells between the exercise in cell `number` and its solution, and the hidden ones below that."""
     solution = re.compile(rf"^:+\{{solution\}} {re.escape(label)}$", re.MULTILINE)
     places = [k for k in range(number, len(notebook.cells)) if solution.search(notebook.cells[k].source)]
     if not places:
