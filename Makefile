@@ -71,7 +71,7 @@ slides: site ## make one deck of slides a chapter, in _build/slides (needs Chrom
 	@$(BIN)/python book/_teach/slides.py
 
 # nbgrader has a Python of its own, without torch: its kernel python3 is the one of .venv.
-$(TEACH)/installed: $(VENV)/installed pyproject.toml
+$(TEACH)/installed: pyproject.toml | $(VENV)/installed
 	"$(PYTHON)" -m venv $(TEACH)
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["teach"])' \
 	  | xargs $(TEACH)/bin/python -m pip install --quiet --disable-pip-version-check

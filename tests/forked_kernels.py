@@ -4,6 +4,7 @@ python forked_kernels.py serve ADDRESS               the process that has them
 python forked_kernels.py kernel ADDRESS -f FILE      what a kernelspec starts, in the notebook's folder
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -22,12 +23,18 @@ LIBRARIES = (
 )
 
 
+def reap(*_):
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def serve(address):
     for name in LIBRARIES:
         __import__(name)
     from ipykernel.kernelapp import launch_new_instance
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
+    signal.signal(signal.SIGCHLD, reap)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()

@@ -79,10 +79,10 @@ the student's functions, hands them copies of arrays, and accepts plain values. 
 patched library, a printed "right", an early exit or an object that equals everything earn nothing.
 
 A cell that runs longer than the limit in `nbgrader_config.py` is interrupted, which costs its exercise
-only. Code that refuses the interrupt costs all later exercises of its notebook, and code that kills its
-kernel the whole notebook, with an error from `nbgrader autograde`. None of this stops somebody who reads
-the hidden cells and attacks them on purpose; nothing that runs in one process does. Look at the code of
-an answer that surprises you.
+only. Code that refuses the interrupt costs all later exercises of its notebook. Code that kills its
+kernel costs that student's assignment: `nbgrader autograde` says so and goes on with the others. None of
+this stops somebody who reads the hidden cells and attacks them on purpose; nothing that runs in one
+process does. Look at the code of an answer that surprises you.
 """
 
 
@@ -203,18 +203,11 @@ def only(statement, names):
     return statement._replace(text=ast.unparse(node), node=node) if node.names else None
 
 
-def tags(cell):
-    return set(cell.metadata.get("tags", []))
-
-
 def called(node, names):
     """The first call inside print(...) that mentions one of `names`, as text."""
-    if (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and ast.unparse(node.value.func) == "print"
-    ):
-        for one in node.value.args:
+    call = node.value if isinstance(node, ast.Expr) else None
+    if isinstance(call, ast.Call) and ast.unparse(call.func) == "print":
+        for one in call.args:
             if isinstance(one, ast.Call) and names & {n.id for n in ast.walk(one) if isinstance(n, ast.Name)}:
                 return ast.unparse(one)
     return None
@@ -239,73 +232,62 @@ def blocks(notebook, where):
             yield number, match[0], label[1]
 
 
+def around(notebook, number, label, who):
+    """The cells between the exercise in cell `number` and its solution, and the hidden ones below that."""
+    solution = re.compile(rf"^:+\{{solution\}} {re.escape(label)}$", re.MULTILINE)
+    places = [k for k in range(number, len(notebook.cells)) if solution.search(notebook.cells[k].source)]
+    if not places:
+        raise Fault(f"{who} has no solution below it")
+    end = places[0] + 1
+    while end < len(notebook.cells) and "hide-cell" in notebook.cells[end].metadata.get("tags", []):
+        end += 1
+    return range(number + 1, places[0]), range(places[0] + 1, end)
+
+
+def told(text, before):
+    """Functions and modules of the page that the statement mentions, and those that are always at hand."""
+    quoted = " ".join(re.findall(r"`([^`\n]+)`", text))
+    named = ALWAYS | set(re.findall(r"[A-Za-z_]\w*", quoted))
+    given = [one for one in before if is_import(one) or isinstance(one.node, ast.FunctionDef)]
+    return {name for one in given for name in one.binds & named}
+
+
 def exercises(notebook, where):
     """The code exercises of a page, in order."""
-    code = {
-        number: statements(cell.source, number)
-        for number, cell in enumerate(notebook.cells)
-        if cell.cell_type == "code"
-    }
+    cells = enumerate(notebook.cells)
+    code = {number: statements(cell.source, number) for number, cell in cells if cell.cell_type == "code"}
     found, solved = [], set()
     for number, text, label in blocks(notebook, where):
         who = f"{where}: {label}"
+        between, after = around(notebook, number, label, who)
         stub = STUB.search(text)
         if not stub:
             if re.search(r"`check\w*\(", text):
                 raise Fault(f"{who} names a checker and has no ```python stub to fill")
             continue
-        solution = [
-            k
-            for k, cell in enumerate(notebook.cells)
-            if re.search(rf"^:+\{{solution\}} {re.escape(label)}$", cell.source, re.MULTILINE)
-        ]
-        if not solution or solution[0] <= number:
-            raise Fault(f"{who} has no solution below it")
-        between = range(number + 1, solution[0])
-        after = []
-        for k in range(solution[0] + 1, len(notebook.cells)):
-            if "hide-cell" not in tags(notebook.cells[k]):
-                break
-            after.append(k)
         names = set().union(*(one.binds for one in statements(stub["code"])))
+        before = [one for k in code if k < number and k not in solved for one in code[k]]
+        above = before + [one for k in code if k in between for one in code[k]]
         inside = [one for k in after for one in code[k]]
-        bound = set().union(*(one.binds for one in inside))
-        if not names or not names <= bound:
-            raise Fault(
-                f"{who} has no solution that defines {', '.join(sorted(names - bound)) or 'anything'}"
-            )
+        lacking = names - set().union(*(one.binds for one in inside))
+        if lacking or not names:
+            raise Fault(f"{who} has no solution that defines {', '.join(sorted(lacking)) or 'anything'}")
         checks = [call for one in inside if (call := called(one.node, names))]
         if not checks:
-            raise Fault(
-                f"{who} has no checker: its hidden cell prints no verdict on {', '.join(sorted(names))}"
-            )
-        shown = "\n".join(
-            out.get("text", "") for k in between for out in notebook.cells[k].get("outputs", [])
-        )
-        decoys = [tuple((m["names"] or "").split(", ")) for m in REFUSED.finditer(shown)]
+            asked = ", ".join(sorted(names))
+            raise Fault(f"{who} has no checker: its hidden cell prints no verdict on {asked}")
+        outputs = [out for k in between for out in notebook.cells[k].get("outputs", [])]
+        shown = "\n".join(out.get("text", "") for out in outputs)
+        decoys = [tuple((refused["names"] or "").split(", ")) for refused in REFUSED.finditer(shown)]
         if not decoys:
             raise Fault(f"{who} has no wrong answer that its checker refuses")
-        before = [one for k in sorted(code) if k < number and k not in solved for one in code[k]]
-        around = [one for k in sorted(code) if k in between for one in code[k]]
         used = {one.id for one in ast.walk(ast.parse(checks[0])) if isinstance(one, ast.Name)} - names
-        checker = needed(used, before + around, who)
-        answer = needed(names, before + inside, who)
-        told = {
-            name
-            for quoted in re.findall(r"`([^`\n]+)`", text)
-            for name in re.findall(r"[A-Za-z_]\w*", quoted)
-        }
-        told = {
-            name
-            for one in before
-            for name in one.binds
-            if name in ALWAYS | told and (is_import(one) or isinstance(one.node, ast.FunctionDef))
-        }
-        own = {one.cell for one in around}
-        parts = checker + answer + needed(told - names, before, who)
-        mentioned = told.union(*(one.uses | one.later for one in parts), used)
+        checker, answer = needed(used, above, who), needed(names, before + inside, who)
+        mentioned = told(text, before)
+        parts = checker + answer + needed(mentioned - names, before, who)
+        wanted = mentioned.union(used, *(one.uses | one.later for one in parts))
         chosen = {id(one) for one in parts}
-        setup = [only(one, mentioned) for one in before if id(one) in chosen]
+        setup = [only(one, wanted) for one in before if id(one) in chosen]
         head = HEAD.match(EXERCISE.match(text)["rest"])
         found.append(
             Exercise(
@@ -315,12 +297,12 @@ def exercises(notebook, where):
                 minutes=int(head["minutes"]),
                 statement=text,
                 stub=stub["code"].rstrip(),
-                setup=list(filter(None, setup)),
-                checker=[one for one in checker if one.cell in own],
+                setup=[one for one in setup if one],
+                checker=[one for one in checker if one.cell in between],
                 answer=[one for one in answer if one.cell in after],
                 check=checks[0],
                 decoys=decoys,
-                above=before + around,
+                above=above,
             )
         )
         solved |= set(after)
