@@ -37,11 +37,12 @@ function notes() {
   fit();
 }
 const open = name => () => $(name).showModal();
+const overview = () => { open("overview")(); list.children[at].firstChild.focus(); };
 const full = () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
 
 const KEYS = {ArrowRight: forth, ArrowDown: forth, PageDown: forth, " ": forth, Enter: () => typed ? show(typed - 1) : forth(),
   ArrowLeft: back, ArrowUp: back, PageUp: back, Backspace: back, Home: () => show(0), End: () => show(pages.length - 1),
-  n: notes, s: notes, o: open("overview"), "?": open("help"), f: full};
+  n: notes, s: notes, o: overview, "?": open("help"), f: full};
 addEventListener("keydown", event => {
   if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   const key = event.shiftKey && event.key === " " ? "ArrowLeft" : event.key, inside = document.activeElement;
@@ -49,7 +50,7 @@ addEventListener("keydown", event => {
   if (KEYS[key]) { event.preventDefault(); KEYS[key](); }
   typed = /^\d$/.test(key) ? typed + key : "";
 });
-for (const [name, action] of Object.entries({back, forth, notes, contents: open("overview"), keys: open("help")})) $(name).onclick = action;
+for (const [name, action] of Object.entries({back, forth, notes, contents: overview, keys: open("help")})) $(name).onclick = action;
 addEventListener("hashchange", () => show(parseInt(location.hash.slice(1)) - 1 || 0));
 addEventListener("resize", fit);
 let x0, y0;
