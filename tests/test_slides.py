@@ -269,9 +269,7 @@ def test_axe_finds_nothing_serious(browser, decks, mode):  # noqa: F811
     with tab(browser, decks[10].as_uri(), mode) as (page, _):
         page.goto(decks[10].as_uri())
         page.keyboard.press("n")
-        page.evaluate(
-            "pages.forEach(page => { page.hidden = false })"
-        )  # all slides at once, notes beside them
+        page.evaluate("pages.forEach(page => { page.hidden = false; fit(page); })")  # all at once
         page.evaluate(axe_script())
         assert [one for one in page.evaluate(run) if one[1] in ("serious", "critical")] == []
 

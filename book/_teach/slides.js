@@ -17,11 +17,13 @@ function show(number, revealed = 0, focus = true) {
   fit();
 }
 
-function fit() {
-  const page = pages[at], room = page.querySelector(".stage").getBoundingClientRect();
+function fit(page = pages[at]) {
+  const room = page.querySelector(".stage").getBoundingClientRect();
   page.style.setProperty("--k", Math.min(room.width / 1280, room.height / 720));
-  for (const e of page.querySelectorAll("pre, mjx-container, table, .notes"))
-    e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight + 8 && e.matches(".notes") ? e.tabIndex = 0 : e.removeAttribute("tabindex");
+  for (const e of page.querySelectorAll("pre, mjx-container[display], table, .notes")) {  // what scrolls can be reached by keys
+    const scrolls = e.scrollWidth > e.clientWidth || e.matches(".notes") && e.scrollHeight > e.clientHeight;
+    scrolls ? e.tabIndex = 0 : e.removeAttribute("tabindex");
+  }
 }
 
 function forth() {
@@ -52,7 +54,7 @@ addEventListener("keydown", event => {
 });
 for (const [name, action] of Object.entries({back, forth, notes, contents: overview, keys: open("help")})) $(name).onclick = action;
 addEventListener("hashchange", () => show(parseInt(location.hash.slice(1)) - 1 || 0));
-addEventListener("resize", fit);
+addEventListener("resize", () => fit());
 let x0, y0;
 addEventListener("touchstart", event => [{clientX: x0, clientY: y0}] = event.touches, {passive: true});
 addEventListener("touchend", event => {
