@@ -197,16 +197,14 @@ def test_keys_walk_from_the_first_slide_to_the_last_and_back(browser, decks):  #
             slide = page.locator(".page:not([hidden])")
             count, answers = page.locator(".page").count(), page.locator(".step").count()
             for key, end in (("ArrowRight", count), ("ArrowLeft", 1)):
-                titles = []
                 for _ in range(count + answers - 1):
-                    if key == "ArrowRight" and slide.locator(".step").count():
-                        assert not slide.locator(".step").is_visible()
+                    before, step = page.url, slide.locator(".step")
                     page.keyboard.press(key)
-                    titles.append(slide.locator("h1, h2").inner_text())
+                    if step.count():  # an answer is hidden when its slide comes, or when one goes back to it
+                        assert step.is_visible() == ((page.url == before) == (key == "ArrowRight"))
                 assert page.url.endswith(f"#{end}")
-                page.keyboard.press(key)  # stays
+                page.keyboard.press(key)
                 assert page.url.endswith(f"#{end}")
-                assert len(set(titles)) > count / 3
             for keys, number in (
                 ("End", count),
                 ("Home", 1),
@@ -240,12 +238,9 @@ def test_on_a_phone_a_slide_is_as_wide_as_the_screen_and_a_swipe_turns_it(browse
     for file in decks:
         with tab(browser, file.as_uri(), "phone") as (page, faults):
             page.goto(file.as_uri())
-            for number in range(1, page.locator(".page").count() + 1):
-                page.evaluate(f"show({number} - 1, 9)")
-                assert page.evaluate("document.documentElement.scrollWidth") <= 390, (
-                    f"{file.stem}, slide {number}"
-                )
-            page.goto(file.as_uri() + "#1")
+            wide = "pages.flatMap((_, k) => (show(k, 9), document.body.scrollWidth > 390 ? k + 1 : []))"
+            assert page.evaluate(wide) == [], file.stem
+            page.evaluate("show(0)")
             page.evaluate(swipe, [300, 100])
             assert page.url.endswith("#2")
             page.evaluate(swipe, [100, 300])
@@ -271,20 +266,12 @@ def test_axe_finds_nothing_serious(browser, decks, mode):  # noqa: F811
     from test_lab_page import axe_script
 
     run = "axe.run().then(({violations}) => violations.map(v => [v.id, v.impact, v.nodes[0].html]))"
-    found = set()
-    for file in decks[1:2] + decks[6:7] + decks[10:11]:
-        with tab(browser, file.as_uri(), mode) as (page, _):
-            page.goto(file.as_uri())
-            page.evaluate(axe_script())
-            page.keyboard.press("n")
-            for number in range(1, page.locator(".page").count() + 1):
-                page.evaluate(f"show({number} - 1, 9)")
-                found |= {
-                    (file.stem, number, *one)
-                    for one in page.evaluate(run)
-                    if one[1] in ("serious", "critical")
-                }
-    assert found == set()
+    with tab(browser, decks[10].as_uri(), mode) as (page, _):
+        page.goto(decks[10].as_uri())
+        page.keyboard.press("n")
+        page.evaluate("pages.forEach(page => { page.hidden = false; fit(page); })")  # all at once
+        page.evaluate(axe_script())
+        assert [one for one in page.evaluate(run) if one[1] in ("serious", "critical")] == []
 
 
 # ---- Long slides, and faults on purpose

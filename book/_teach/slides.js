@@ -17,11 +17,13 @@ function show(number, revealed = 0, focus = true) {
   fit();
 }
 
-function fit() {
-  const page = pages[at], room = page.querySelector(".stage").getBoundingClientRect();
+function fit(page = pages[at]) {
+  const room = page.querySelector(".stage").getBoundingClientRect();
   page.style.setProperty("--k", Math.min(room.width / 1280, room.height / 720));
-  for (const e of page.querySelectorAll("pre, mjx-container, table, .notes"))
-    e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight + 8 && e.matches(".notes") ? e.tabIndex = 0 : e.removeAttribute("tabindex");
+  for (const e of page.querySelectorAll("pre, mjx-container[display], table, .notes")) {  // what scrolls can be reached by keys
+    const scrolls = e.scrollWidth > e.clientWidth || e.matches(".notes") && e.scrollHeight > e.clientHeight;
+    scrolls ? e.tabIndex = 0 : e.removeAttribute("tabindex");
+  }
 }
 
 function forth() {
@@ -37,11 +39,12 @@ function notes() {
   fit();
 }
 const open = name => () => $(name).showModal();
+const overview = () => { open("overview")(); list.children[at].firstChild.focus(); };
 const full = () => document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen();
 
 const KEYS = {ArrowRight: forth, ArrowDown: forth, PageDown: forth, " ": forth, Enter: () => typed ? show(typed - 1) : forth(),
   ArrowLeft: back, ArrowUp: back, PageUp: back, Backspace: back, Home: () => show(0), End: () => show(pages.length - 1),
-  n: notes, s: notes, o: open("overview"), "?": open("help"), f: full};
+  n: notes, s: notes, o: overview, "?": open("help"), f: full};
 addEventListener("keydown", event => {
   if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
   const key = event.shiftKey && event.key === " " ? "ArrowLeft" : event.key, inside = document.activeElement;
@@ -49,9 +52,9 @@ addEventListener("keydown", event => {
   if (KEYS[key]) { event.preventDefault(); KEYS[key](); }
   typed = /^\d$/.test(key) ? typed + key : "";
 });
-for (const [name, action] of Object.entries({back, forth, notes, contents: open("overview"), keys: open("help")})) $(name).onclick = action;
+for (const [name, action] of Object.entries({back, forth, notes, contents: overview, keys: open("help")})) $(name).onclick = action;
 addEventListener("hashchange", () => show(parseInt(location.hash.slice(1)) - 1 || 0));
-addEventListener("resize", fit);
+addEventListener("resize", () => fit());
 let x0, y0;
 addEventListener("touchstart", event => [{clientX: x0, clientY: y0}] = event.touches, {passive: true});
 addEventListener("touchend", event => {

@@ -20,6 +20,7 @@ async function typeset() {
     math.replaceChildren(drawn, ...(number ? [number] : []));
   }
   glyphs.append(MathJax.startup.output.fontCache.getCache());
+  document.head.append(MathJax.svgStylesheet());
 }
 
 // Formulas and printed lines that are wider than their place become smaller.
