@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book site test slow nbval soak lab slides assignments figures execute lint clean
+.PHONY: help book site test slow nbval soak lab pdf slides assignments figures execute lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -52,7 +52,7 @@ test: site ## build the book, then test every lecture in a browser, the package,
 
 slow: site ## the tests that take long: compilers, real commands, each figure and the lab with keys and mouse
 	$(PYTEST) tests -m "slow and not mutation and not browser" -rs
-	$(BIN)/python -m pytest tests/test_browser.py tests/test_interactive.py tests/test_lab_page.py tests/test_gallery.py tests/test_firefox.py -m "slow and browser" -rs
+	$(BIN)/python -m pytest tests -m "slow and browser" -rs
 
 nbval: $(VENV)/installed
 	$(PYTEST) --nbval book/
@@ -63,6 +63,9 @@ soak: $(VENV)/installed ## do every fault on purpose, thousands of times, for ab
 lab: $(VENV)/installed ## open the notebooks in JupyterLab, on this machine only
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[lab]"
 	$(BIN)/python -m jupyterlab --ip=127.0.0.1 --notebook-dir=book $(LAB)
+
+pdf: site ## the book for paper, by Chromium, in about three minutes: _build/wganlab.pdf
+	$(BIN)/python book/_teach/pdf.py
 
 slides: site ## make one deck of slides a chapter, in _build/slides (needs Chromium)
 	@$(BIN)/python book/_teach/slides.py

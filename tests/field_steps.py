@@ -198,6 +198,51 @@ class Library:
         game.generator_step(torch.randn(len(batch), 2))
 
 
+def one_fake(first, noise=None):
+    """The usual step of a GAN: one fake a turn for both players, of which that one moves first."""
+
+    def step(generator, critic, optimizers, batch):
+        fake = generator(torch.randn(len(batch), 2) if noise is None else noise)
+
+        def critic_step():
+            optimizers.critic.zero_grad()
+            (F.softplus(-critic(batch)) + F.softplus(critic(fake.detach()))).mean().backward()
+            optimizers.critic.step()
+
+        def generator_step():
+            optimizers.generator.zero_grad()
+            F.softplus(-critic(fake)).mean().backward()
+            optimizers.generator.step()
+
+        for move in (critic_step, generator_step) if first == "critic" else (generator_step, critic_step):
+            move()
+
+    return step
+
+
+OF_GLOBALS = """
+import torch
+from torch import nn
+
+loss = nn.BCEWithLogitsLoss()
+gen = nn.Sequential(nn.Linear(100, 784), nn.Unflatten(1, (1, 28, 28)))
+disc = nn.Sequential(nn.Flatten(), nn.Linear(784, 1))
+d_opt = torch.optim.Adam(disc.parameters())
+g_opt = torch.optim.Adam(gen.parameters())
+
+
+def train_step(real):
+    for _ in range(5):
+        d_opt.zero_grad()
+        fake = gen(torch.randn(real.size(0), 100)).detach()
+        (disc(fake).mean() - disc(real).mean()).backward()
+        d_opt.step()
+    g_opt.zero_grad()
+    (-disc(gen(torch.randn(real.size(0), 100))).mean()).backward()
+    g_opt.step()
+    return 0.0
+"""
+
 RIGHT = [a_turn, Counting(), clipped, frozen, of_autograd_grad, one_forward, noise_at_once, of_pictures]
 RIGHT += [with_labels, with_pictures_for_the_eye, hinge_of_columns, Library()]
 RIGHT += [with_slopes_at_the_data]

@@ -82,6 +82,7 @@ CASES = {  # a log that shows it, one that is just not enough, and the recipe
     "near-floor": (looked(w1=0.15), looked(w1=0.16), None),
     "floor": (looked(), log(), None),
     "calm": (log(), log(-FLAT), None),
+    "unread": (NO_ESTIMATE, log(), None),
 }
 
 

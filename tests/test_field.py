@@ -3,10 +3,11 @@
 import re
 
 import pytest
+import torch
 
 from tests import field_refusals
 from tests.field_refusals import REFUSALS
-from tests.field_steps import RIGHT, SLIPS, slip
+from tests.field_steps import OF_GLOBALS, RIGHT, SLIPS, one_fake, slip
 from tests.field_styles import STYLES
 from wganlab.errors import InputError
 from wganlab.mistakes import audit, audit_step
@@ -61,9 +62,56 @@ def test_a_slip_of_a_step_is_named(name):
     assert order.endswith("…") == (len(order) > 36)
 
 
+def test_a_step_whose_players_are_globals_gets_lines_that_work():
+    space = {}
+    exec(OF_GLOBALS, space)
+    before = {**space}
+    with pytest.raises(InputError, match="takes 1 positional argument but 4 were given") as refusal:
+        audit_step(space["train_step"])
+    assert space == before
+    wrapper = str(refusal.value).partition("\n\n")[2]
+    assert "global gen, disc, g_opt, d_opt\n" in wrapper
+    exec(wrapper, space)
+    report = audit_step(space["audited_step"])
+    assert report.ok, report
+    assert "cccccgcccccg" in report.notes[0]
+    exec(OF_GLOBALS.replace("d_opt = ", "third = d_opt = "), space)
+    with pytest.raises(InputError, match=r"shows how, for players that are globals\.\)$"):
+        audit_step(space["train_step"])
+
+
+@pytest.mark.parametrize("first", ["critic", "generator"])
+def test_one_fake_for_both_players_is_a_note_where_each_has_one_update(first):
+    """The usual loops of a GAN; with noise that is always the same, or after five updates, it is a slip."""
+    report = audit_step(one_fake(first), 1)
+    assert "reused-noise" not in report.names
+    assert report.ok == (first == "critic")
+    assert "learn from the same fakes" in report.notes[1]
+    always = audit_step(one_fake(first, torch.randn(8, 2)), 1)
+    assert "reused-noise" in always.names
+    assert len(always.notes) == 1
+
+
+def test_a_penalty_that_fails_on_the_shape_asked_for_is_told_so():
+    """There is nothing to wrap where a function runs as it is on data of another shape."""
+
+    def rows_alone(critic, x, x_fake):
+        eps = torch.rand(len(x), 1).expand(x.shape)
+        x_hat = (eps * x + (1 - eps) * x_fake).requires_grad_()
+        (gradient,) = torch.autograd.grad(critic(x_hat).sum(), x_hat, create_graph=True)
+        return 10 * (gradient.norm(2, dim=1) - 1).square().mean()
+
+    report = audit(rows_alone, shape=(1, 28, 28))
+    assert report.names == ("raises",)
+    assert report.notes[0].startswith("pictures: it does run, and gives a wrong number")
+    assert audit(rows_alone).headline().startswith("ok, but not on pictures: no known bug.")
+
+
 def test_each_slip_of_a_step_has_words():
     assert all(
-        finding(name, seen).effect and finding(name, seen).remedy for name, seen in WORDS["seen"].items()
+        finding(name, seen).effect and finding(name, seen).remedy
+        for name, seen in WORDS["seen"].items()
+        if name != "shared-noise"  # a note
     )
     assert finding("switches-mode", "").remedy == "call train() again before the step returns"
     assert finding("no-gradient", "").entry is None

@@ -2,10 +2,10 @@
 
 - The plans of book/lecturers.ipynb: each section's minutes by the book's rule (120 words a minute, 5 minutes
   an open proof, 1 minute a visible cell; folded proofs apart), each exercise's as its title says, right sums,
-  no session above 90 minutes, and no chapter before those from which the map of the first page leads to it.
+  no lecture above 90 minutes, and no chapter before those from which the map of the first page leads to it.
 - The questions of book/exam.ipynb: kind, stars, points with the same sum in the solution, a folded solution,
-  and a folded cell that claims something where the solution has a number; exams of eight questions and 90
-  points.
+  and a folded cell that claims something where the solution has a number; each decimal number of a solution
+  in its question or in that cell; exams of eight questions and 90 points.
 - book/misconceptions.md: every box "Common misconception" of the book, in its own words, with a link.
 
 Each finder is seen red on planted faults.
@@ -18,33 +18,45 @@ import re
 import pytest
 from test_book import BOOK, NO_WORDS
 
-SESSION = 90  # minutes
+LECTURE = 90  # minutes
 KINDS = {"Compute", "Prove", "Judge", "Judge a figure", "Judge a log", "Judge, and prove", "Find the bug"}
 KINDS |= {"Find the bugs"}
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?")
 FREE = {"vote", "vote again", "quiz", "town hall"}  # minutes as the lecturer likes, up to ten
 
 
-@functools.cache
+def once(read):
+    """`read`, which looks at a file once, whatever links lead to it."""
+    kept = functools.cache(read)
+    return lambda path: kept(path.resolve())
+
+
+@once
 def cells_of(path):
-    """Pairs (kind, source, tags) of a notebook."""
+    """Kind, source, tags and what is printed, of each cell of a notebook."""
     return [
-        (cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", []))
+        (
+            cell["cell_type"],
+            "".join(cell["source"]),
+            cell["metadata"].get("tags", []),
+            "".join("".join(output.get("text", "")) for output in cell.get("outputs", [])),
+        )
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
     ]
 
 
 def prose(path):
-    return "\n\n".join(source for kind, source, _ in cells_of(path) if kind == "markdown")
+    return "\n\n".join(source for kind, source, *_ in cells_of(path) if kind == "markdown")
 
 
 # ---- The plans
 
 
-@functools.cache
+@once
 def sections(path):
     """Minutes of each section of a chapter, by its heading: to the next heading of any level."""
     found, here = {}, None
-    for kind, source, tags in cells_of(path):
+    for kind, source, tags, _ in cells_of(path):
         if kind == "code":
             if here is not None:
                 found[here] += not any(tag.startswith("hide") for tag in tags)
@@ -64,7 +76,7 @@ def sections(path):
     return found
 
 
-@functools.cache
+@once
 def exercises(path):
     """Minutes that the title of each exercise states, by its label."""
     titles = r":::\{exercise\} .*\((?:.*?)(\d+) minutes.*\)\n:label: (\S+)"
@@ -87,14 +99,22 @@ def arrows(index):
     return {(at(int(a), int(b)), at(int(c), int(d))) for a, b, c, d in ways}
 
 
-def plans(text):
-    """For each plan its rows: session or None (its sum), page, items (kind, name, minutes), minutes."""
+def pages(book):
+    """The page of each chapter, by its label."""
+    first = ((path.stem, cells_of(path)[0][1]) for path in sorted(book.glob("[01]*.ipynb")))
+    return {label[1]: page for page, text in first if (label := re.match(r"\((chapter-[\w-]+)\)=", text))}
+
+
+def plans(book):
+    """For each plan its rows: number, page or None (in its sum), items, minutes."""
+    text, by_label = prose(book / "lecturers.ipynb"), pages(book)
     for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
         name, rows = part.splitlines()[0].strip(), []
         for line in part.splitlines():
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
-            if len(cells) == 4 and (page := re.fullmatch(r"\{doc\}`(\w+)`", cells[1])):
-                rows.append((cells[0], page[1], cells[2].split("; "), int(cells[3])))
+            if len(cells) == 4 and (home := re.fullmatch(r"\{(?:doc|numref)\}`.*?([\w-]+)>?`", cells[1])):
+                page = by_label.get(home[1], home[1])
+                rows.append((cells[0], page, cells[2].split("; "), int(cells[3])))
             elif len(cells) == 4 and cells[1] == "*together*":
                 rows.append((cells[0], None, [], int(cells[3])))
         if rows:
@@ -126,15 +146,15 @@ def item_fault(item, page, book):
 
 def plan_faults(book):
     needs = arrows((book / "index.md").read_text(encoding="utf-8"))
-    for plan, rows in plans(prose(book / "lecturers.ipynb")):
+    for plan, rows in plans(book):
         seen, total = set(), 0
-        for session, page, items, minutes in rows:
-            where = f"{plan}, session {session}, {page or 'together'}"
+        for number, page, items, minutes in rows:
+            where = f"{plan}, lecture {number}, {page or 'together'}"
             if page is None:
                 if minutes != total:
                     yield f"{where}: {minutes}, and the rows have {total}"
-                if total > SESSION:
-                    yield f"{where}: {total} minutes, at most {SESSION}"
+                if total > LECTURE:
+                    yield f"{where}: {total} minutes, at most {LECTURE}"
                 total = 0
                 continue
             judged = [item_fault(item, page, book) for item in items]
@@ -149,9 +169,8 @@ def plan_faults(book):
 
 
 def test_plans():
-    text = prose(BOOK / "lecturers.ipynb")
-    assert [name for name, _ in plans(text)] == ["One evening", "Six sessions", "Twelve sessions"]
-    sums = [sum(page is None for _, page, _, _ in rows) for _, rows in plans(text)]
+    assert [name for name, _ in plans(BOOK)] == ["One evening", "Six lectures", "Twelve lectures"]
+    sums = [sum(page is None for _, page, _, _ in rows) for _, rows in plans(BOOK)]
     assert sums == [2, 6, 12]
     assert list(plan_faults(BOOK)) == []
 
@@ -169,20 +188,20 @@ def questions(book):
     """Number, title, stars, points, kind, text, and the cell below with its tags, of each question."""
     cells = cells_of(book / "exam.ipynb")
     head = r"^### (\d+)\. (.+?) (★{1,3}) \((\d+) points\)\n\n\*(.+?)\.\*"
-    for here, (kind, source, _) in enumerate(cells):
+    for here, (kind, source, *_) in enumerate(cells):
         if kind == "markdown" and (start := re.search(head, source, re.MULTILINE)):
             home = here
             if [one for one, *_ in cells[here : here + 3]] == ["markdown", "code", "markdown"]:
                 after = cells[here + 2][1]
                 if "\n### " not in f"\n{after}":  # a figure stands between the question and its solution
                     home, source = here + 2, source + after
-            below = cells[home + 1] if home + 1 < len(cells) else ("", "", [])
-            yield (*start.groups(), source, below[1] if below[0] == "code" else "", below[2])
+            _, code, tags, printed = cells[home + 1] if home + 1 < len(cells) else ("", "", [], "")
+            yield (*start.groups(), source, code, tags, printed)
 
 
 def exam_faults(book):
     points = {}
-    for number, title, _, worth, kind, text, code, tags in questions(book):
+    for number, title, _, worth, kind, text, code, tags, printed in questions(book):
         where = f"{number}. {title}"
         points[number] = int(worth)
         solution = re.search(r":::\{admonition\} Solution\n:class: dropdown\n(.*?)\n:::", text, re.DOTALL)
@@ -194,9 +213,14 @@ def exam_faults(book):
         parts = sum(map(int, re.findall(r"\((\d+) points\)", solution[1])))
         if parts != int(worth):
             yield f"{where}: {worth} points, and its solution has {parts}"
-        number_in_it = re.search(r"\d", re.sub(r"^\d\. |\(\d+ points\)", "", solution[1], flags=re.MULTILINE))
-        if number_in_it and not ("claim(" in code and "hide-cell" in tags):
+        needed = re.search(r"\d", re.sub(r"^\d\. |\(\d+ points\)", "", solution[1], flags=re.MULTILINE))
+        if needed and not ("claim(" in code and "hide-cell" in tags):
             yield f"{where}: a number in the solution, and no folded claim below it"
+        seen = [float(one) for one in NUMBER.findall(f"{text[: solution.start()]} {code} {printed}")]
+        for one in NUMBER.findall(solution[1]):
+            last = 10.0 ** -len(one.partition(".")[2])
+            if "." in one and not any(abs(float(one) - other) <= 0.5000001 * last for other in seen):
+                yield f"{where}: {one} is in the solution alone"
     if list(points) != [str(n) for n in range(1, len(points) + 1)]:
         yield f"the questions are numbered {list(points)}"
     exams = re.findall(r"^\| ([\w ]+) \| (\{ref\}.*) \| (\d+) \|$", prose(book / "exam.ipynb"), re.MULTILINE)
@@ -204,7 +228,7 @@ def exam_faults(book):
         yield f"{len(exams)} exams, not three"
     for name, row, total in exams:
         chosen = re.findall(r"`(\d+) <exam-\1>`", row)
-        if len(chosen) != 8 or not sum(points.get(n, 0) for n in chosen) == int(total) == SESSION:
+        if len(chosen) != 8 or not sum(points.get(n, 0) for n in chosen) == int(total) == LECTURE:
             yield f"{name}: {len(chosen)} questions with {sum(points.get(n, 0) for n in chosen)} points"
 
 
@@ -214,7 +238,7 @@ def test_exam():
     assert len(asked) >= 40
     kinds = [kind.split(",")[0].split(" a ")[0].replace("bugs", "bug") for _, _, _, _, kind, *_ in asked]
     assert min(kinds.count(kind) for kind in ("Compute", "Prove", "Judge", "Find the bug")) >= 6
-    homes = re.findall(r"\*With \{doc\}`(\d\d)_\w+`\.\*", prose(BOOK / "exam.ipynb"))
+    homes = re.findall(r"^With \{doc\}`(\d\d)_\w+`\.$", prose(BOOK / "exam.ipynb"), re.MULTILINE)
     assert homes == [f"{n:02}" for n in range(1, 17)]
 
 
@@ -268,11 +292,12 @@ PLANTED = [
     ("lecturers.ipynb", "; town hall (10)", "; tea (10)", "neither section, exercise nor proof: 'tea (10)'"),
     ("lecturers.ipynb", " | 86 |", " | 85 |", "85, and the rows have 86"),
     ("lecturers.ipynb", "vote (5)", "vote (10)", "its items have"),
-    ("lecturers.ipynb", "{doc}`06_earth_mover` |", "{doc}`05_remedies` |", "needs 04_dynamics before"),
+    ("lecturers.ipynb", "<chapter-earth-mover>` |", "<chapter-remedies>` |", "needs 04_dynamics before"),
     ("exam.ipynb", "★ (10 points)", "★ (15 points)", "15 points, and its solution has 10"),
     ("exam.ipynb", "*Compute.*", "*Think.*", "of no kind, 'Think'"),
     ("exam.ipynb", "{admonition} Solution", "{admonition} Answer", "no folded solution"),
     ("exam.ipynb", "{ref}`1 <exam-1>`", "{ref}`5 <exam-5>`", "8 questions with 85 points"),
+    ("exam.ipynb", "\\\\ln 2 = 0.1308$", "\\\\ln 2 = 0.1318$", "0.1318 is in the solution alone"),
     ("exam.ipynb", "### 2. ", "### 3. ", "the questions are numbered"),
     ("exam.ipynb", '"hide-cell"', '"keep"', "no folded claim below it"),
     ("misconceptions.md", '"JS lies between', '"JS lies within', "in no box: JS lies within 0 and 1"),

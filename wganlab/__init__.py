@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .sampling import Draw
     from .training import Average, Game, Step, device, fit, train
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = ["Average", "Draw", "Game", "Step", "device", "fit", "train"]
 

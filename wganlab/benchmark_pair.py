@@ -129,8 +129,6 @@ class FunnelPair:
         """x as a tensor (k, dim); raises ``InputError`` for another shape or points that are not finite."""
         points = x if torch.is_tensor(x) else torch.from_numpy(as_float64(x, "x", 2).copy())
         if points.ndim != 2 or points.shape[1] != self.dim or not torch.isfinite(points).all():
-            raise InputError(
-                f"This pair lives in {self.dim} dimensions: give finite points of shape (k, {self.dim}), "
-                f"got shape {tuple(points.shape)}."
-            )
+            rule = f"This pair lives in {self.dim} dimensions: give finite points of shape (k, {self.dim})"
+            raise InputError(f"{rule}, got shape {tuple(points.shape)}.")
         return points

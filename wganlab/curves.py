@@ -83,7 +83,7 @@ def diagnose(steps: Iterable[Step] | Columns, *, recipe: Recipe | None = None) -
     said = measured(log, recipe)
     found = [name for name, known in KNOWN.items() if stands(known["when"], said)]
     if "too-short" not in found and not any(KNOWN[name]["alarm"] for name in found):
-        found.insert(0, "calm")
+        found.insert(0, "calm" if "estimate" in log else "unread")
     words = {key: value if isinstance(value, str) else row(value, 3) for key, value in said.items()}
     known = [(name, KNOWN[name]) for name in sorted(found, key=lambda name: not KNOWN[name]["alarm"])]
     return [Finding(name, one["alarm"], one["sentence"].format(**words), one["page"]) for name, one in known]

@@ -35,9 +35,8 @@ def as_weights(weights: ArrayLike, name: str) -> np.ndarray:
         raise InputError(f"'{name}' must be non-negative, but entry {w.argmin()} is {w.min()}.")
     off = abs(total(w) - 1)
     if off > max(1e-9, dtype_tolerance(weights)):
-        raise InputError(
-            f"'{name}' must sum to 1, but sums to {total(w):.12g}. Divide it by its sum, in float64."
-        )
+        found = f"'{name}' must sum to 1, but sums to {total(w):.12g}."
+        raise InputError(f"{found} Divide it by its sum, in float64.")
     return w if off <= 1e-9 else w / w.sum()
 
 

@@ -77,10 +77,8 @@ def derivatives(caller: str, critic, x: Tensor, loss: Callable, of: list[Tensor]
             f = critic(x)
             gave = tuple(f.shape) if torch.is_tensor(f) else type(f).__name__
             if gave != (len(x),):
-                raise InputError(
-                    f"{caller} needs one score a row, shape ({len(x)},), but this critic gave {gave}. "
-                    f"End it with nn.Flatten(0)."
-                )
+                found = f"{caller} needs one score a row, shape ({len(x)},), but this critic gave {gave}."
+                raise InputError(f"{found} End it with nn.Flatten(0).")
             found = torch.autograd.grad(loss(f), of)
     except (TypeError, IndexError, RuntimeError) as error:
         raise InputError(

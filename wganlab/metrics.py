@@ -76,10 +76,8 @@ def mode_coverage(x: ArrayLike, centres: ArrayLike, radius: float) -> Coverage:
     points, middles = as_float64(x, "x", 2), as_float64(centres, "centres", 2)
     radius = as_number(radius, "radius")
     if points.shape[1] != middles.shape[1] or not radius > 0:
-        raise InputError(
-            f"mode_coverage needs points and centres of one dimension and a radius > 0, got "
-            f"{points.shape[1]}, {middles.shape[1]} and {radius}."
-        )
+        rule = "mode_coverage needs points and centres of one dimension and a radius > 0,"
+        raise InputError(f"{rule} got {points.shape[1]}, {middles.shape[1]} and {radius}.")
     points, middles, unit = scaled(points, middles)
     distance = cdist(points, middles)
     near = distance.min(axis=1) <= radius / unit
@@ -95,10 +93,8 @@ def scaled(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]
     x, y = x / unit, y / unit
     gaps = np.diff(np.sort(np.concatenate([x, y]), axis=0), axis=0)
     if ((gaps > 0) & (gaps < 1e-150)).any():
-        raise InputError(
-            f"Distances between rows need entries that differ by more than 1e-150 of the largest one, which "
-            f"is about {unit:.3g}. Leave out the rows that lie far away."
-        )
+        rule = "Distances between rows need entries that differ by more than 1e-150 of the largest one,"
+        raise InputError(f"{rule} which is about {unit:.3g}. Leave out the rows that lie far away.")
     return x, y, unit
 
 
@@ -146,10 +142,8 @@ def principal_frechet(
     rows = three_samples(real, other_real, fake)
     n, d = rows[0].shape
     if not (isinstance(components, Integral) and 1 <= components <= min(n // 2, d)):
-        raise InputError(
-            f"principal_frechet needs samples with two rows and one column a component, and one component or "
-            f"more, got ({n}, {d}) and components = {components}."
-        )
+        rule = "principal_frechet needs samples with two rows and one column a component,"
+        raise InputError(f"{rule} and one component or more, got ({n}, {d}) and components = {components}.")
     reals = np.concatenate([x[:1000] for x in rows[:2]])
     centre = reals.mean(0)
     axes = principal_axes(reals - centre, components)
@@ -190,10 +184,8 @@ def inception_score(probabilities: ArrayLike) -> float:
     off = abs(total(p, 1) - 1) > 1e-6
     if (p < 0).any() or off.any():
         bad = int(np.argmax((p < 0).any(1) | off))
-        raise InputError(
-            f"inception_score needs rows that are laws, but row {bad} has the least entry {p[bad].min():g} "
-            f"and the sum {total(p[bad]):g}. Apply a softmax first."
-        )
+        found = f"inception_score needs rows that are laws, but row {bad} has the least entry"
+        raise InputError(f"{found} {p[bad].min():g} and the sum {total(p[bad]):g}. Apply a softmax first.")
     p = p / p.sum(1, keepdims=True)
     mean = np.broadcast_to(p.sum(0), p.shape)  # n times it, which would vanish where it is smallest
     return float(np.exp(rel_entr(len(p) * p, mean).sum() / len(p) ** 2))
@@ -268,10 +260,8 @@ def precision_recall(real: ArrayLike, fake: ArrayLike, *, k: int = 3) -> Precisi
     real, fake = as_rows(real, "real"), as_rows(fake, "fake")
     in_range = isinstance(k, Integral) and 1 <= k < min(len(real), len(fake))
     if real.shape[1] != fake.shape[1] or not in_range:
-        raise InputError(
-            f"precision_recall needs rows of one length and 1 <= k < n in each sample, got "
-            f"{real.shape}, {fake.shape} and k = {k}."
-        )
+        rule = "precision_recall needs rows of one length and 1 <= k < n in each sample,"
+        raise InputError(f"{rule} got {real.shape}, {fake.shape} and k = {k}.")
     real, fake, _ = scaled(real, fake)
     return PrecisionRecall(inside(fake, real, k), inside(real, fake, k))
 

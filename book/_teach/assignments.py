@@ -44,6 +44,7 @@ CONFIG = """c = get_config()
 c.CourseDirectory.course_id = "wganlab"
 c.OverwriteCells.add_missing_cells = True  # a deleted cell comes back before grading
 c.Execute.timeout = 60  # seconds a cell; then it is interrupted and gets no marks
+c.Execute.raise_on_iopub_timeout = False  # what refuses the interrupt costs its notebook, not the assignment
 """
 README = """# Assignments
 
@@ -115,7 +116,7 @@ class Exercise(NamedTuple):
     answer: list
     check: str
     decoys: list  # of tuples of names, one for each name of the stub
-    between: list  # the statements that define checker and decoys
+    above: list  # all statements above the solution
 
     @property
     def points(self):
@@ -146,7 +147,9 @@ def statements(source, cell=0):
         uses = {one.get_name() for one in top.get_symbols() if one.is_referenced()}
         later = {one.get_name() for table in inner for one in table.get_symbols() if one.is_global()}
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            uses, later = uses | later, set()
+            added = {one.target for one in ast.walk(node) if isinstance(one, ast.AugAssign)}  # x += 1 uses x
+            uses |= later | {one.id for one in added if isinstance(one, ast.Name)}
+            later = set()
         changes = set() if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else changed(node)
         found.append(Statement(cell, text, node, *map(frozenset, (binds, uses, later, changes))))
     return found
@@ -195,11 +198,9 @@ def only(statement, names):
     """An import of no more than the `names`; any other statement as it is."""
     if not is_import(statement):
         return statement
-    kept = [one for one in statement.node.names if (one.asname or one.name.split(".")[0]) in names]
-    statement.node.names = kept
-    return (
-        statement._replace(text=ast.unparse(statement.node), binds=statement.binds & names) if kept else None
-    )
+    [node] = ast.parse(statement.text).body
+    node.names = [one for one in node.names if (one.asname or one.name.split(".")[0]) in names]
+    return statement._replace(text=ast.unparse(node), node=node) if node.names else None
 
 
 def tags(cell):
@@ -319,7 +320,7 @@ def exercises(notebook, where):
                 answer=[one for one in answer if one.cell in after],
                 check=checks[0],
                 decoys=decoys,
-                between=around,
+                above=before + around,
             )
         )
         solved |= set(after)
@@ -391,8 +392,8 @@ def notebook_of(title, found, numbers):
     intro = (
         f"# {title}: assignment\n\nFill in each function where it says so, run its check, and hand in this "
         "file under its name. You may add cells; locked cells are put back as they were before grading. A "
-        "statement may speak of the book's page, on which wrong answers stand too; what asks for a proof is not "
-        "graded here.\n\n"
+        "statement may speak of the book's page, on which wrong answers stand too; what asks for a proof is "
+        "not graded here.\n\n"
         f"| Exercise | Title | Difficulty | Minutes | Points |\n|---|---|---|---|---|\n{table}"
     )
     fixed = {"deletable": False, "editable": False}

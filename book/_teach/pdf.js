@@ -3,6 +3,8 @@
 // Opens what is folded, takes away what is of no use on paper, typesets, fits; returns the bookmarks.
 async function prepare() {
   const all = selector => [...document.querySelectorAll(selector)];
+  all("img[loading]").forEach(image => (image.loading = "eager"));
+  all("#gallery details").forEach(fold => fold.replaceWith(...fold.querySelector("summary").childNodes));
   all(".headerlink, .toctree-wrapper, .tag_hide-input details.hide").forEach(part => part.remove());
   all("details").forEach(fold => {
     fold.querySelector("summary")?.remove();
@@ -23,9 +25,9 @@ async function prepare() {
   for (const page of all("section.page")) {
     if (page.dataset.part) bookmarks.push([0, page.dataset.part, page.id]);
     bookmarks.push([page.dataset.part === "" && page.id === "index" ? 0 : page.classList.contains("depth2") ? 2 : 1, page.dataset.title, page.id]);
-    for (const heading of page.querySelectorAll("h2")) {
+    for (const heading of page.querySelectorAll("h2, h3")) {
       const place = heading.parentElement.id || (heading.id ||= `${page.id}--h${bookmarks.length}`);
-      bookmarks.push([3, plain(heading), place]);
+      bookmarks.push([heading.localName === "h2" ? 3 : 4, plain(heading), place]);
     }
   }
   // Chromium keeps the places to which a link leads, and no others.
@@ -37,7 +39,7 @@ async function prepare() {
   await MathJax.startup.promise;
   await MathJax.typesetPromise();
   await document.fonts.ready;
-  await Promise.all([...document.images].map(image => image.decode()));
+  await Promise.allSettled([...document.images].map(image => image.decode()));
   fit();
   // What fills less than a third of a page stays in one piece.
   for (const part of all(".cell_input, .cell_output pre, article div.highlight, table, .admonition, li, blockquote"))
@@ -82,6 +84,10 @@ function faults(width) {
   for (const link of document.querySelectorAll('a[href^="#"]'))
     if (!document.getElementById(link.getAttribute("href").slice(1))) found.push(`${of(link)}: ${link.getAttribute("href")} is not there`);
   for (const image of document.images) if (!image.naturalWidth) found.push(`${of(image)}: picture not loaded: ${image.src.slice(0, 80)}`);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode())
+    if (/\\[(\[]|\\begin\{|\$\$/.test(node.data) && !node.parentElement.closest("pre, code, script, style, mjx-container"))
+      found.push(`${of(node.parentElement)}: raw TeX: ${text(node.parentElement)}`);
   return found;
 }
 

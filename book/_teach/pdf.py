@@ -42,7 +42,7 @@ TEXT_WIDTH, TEXT_HEIGHT = 650, 940  # of an A4 page within the margins of pdf.cs
 
 
 def pages(toc=ROOT / "_toc.yml"):
-    """(part, depth, name) of each page in order; only the first of a part has its caption, the others None."""
+    """(part, depth, name) of each page in order; only the first of a part has its caption, not None."""
     table = yaml.safe_load(toc.read_text(encoding="utf-8"))
     found = [("", 1, Path(table["root"]).name)]
     for part in table["parts"]:
@@ -65,13 +65,12 @@ def article(source, name, names, address=""):
 
     def link(match):
         page, _, place = match[1].partition("#")
-        page = Path(page).stem if page else name
-        if page in names and not match[1].startswith("../"):
+        page = page.removesuffix(".html") or name
+        if page in names:
             return f'href="#{page}--{place}"' if place else f'href="#{page}"'
-        if re.match(r"\w+:", match[1]):
+        if re.match(r"\w+:", page):
             return match[0]
-        outside = re.sub(r"^(\.\./)?", "", match[1])
-        return f'href="{address}/{outside}"' if address and match[1].startswith("../") else 'class="no-link"'
+        return f'href="{address}/{match[1][3:]}"' if address and page.startswith("../") else 'class="no-link"'
 
     body = re.sub(r'href="([^"]*)"', link, body)
     body = re.sub(r'src="(html/_images/[^"]*\.webp)"', photo, body)
@@ -101,10 +100,10 @@ def document(wanted, site, lab=""):
     address = (config["sphinx"]["config"].get("html_baseurl") or "").rstrip("/")
     number, licences, date = version()
     names = {name for _, _, name in wanted}
-    sheets, running, contents, body = "", [], [], []
+    sheets, running, contents, body = {}, [], [], []
     for part, depth, name in wanted:
         source = (site / "book" / f"{name}.html").read_text(encoding="utf-8")
-        sheets = sheets or "".join(re.findall(r'<link[^>]*href="\.\./_static[^>]*\.css[^>]*>', source))
+        sheets |= dict.fromkeys(re.findall(r'<link[^>]*href="\.\./_static[^>]*\.css[^>]*>', source))
         title = html.unescape(re.search(r"<title>(.*?) &#8212; ", source)[1])
         if part == "":
             title = "About this book"
@@ -130,7 +129,7 @@ def document(wanted, site, lab=""):
     style = STYLE.read_text(encoding="utf-8").replace("FONTS", FONTS.as_uri())
     return f"""<!doctype html><html lang="en" data-theme="light" data-mode="light">
 <head><meta charset="utf-8">
-<title>{config["title"]}</title>{sheets.replace("../_static", "html/_static")}
+<title>{config["title"]}</title>{"".join(sheets).replace("../_static", "html/_static")}
 <style>{style}{"".join(running)}</style>
 <script>window.MathJax = {{loader: {{load: ["core", "input/tex", "output/chtml"]}},
   startup: {{typeset: false}},

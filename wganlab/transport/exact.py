@@ -77,10 +77,8 @@ def as_masses(a: Masses, b: Masses, n: int, m: int, names: str = "ab") -> tuple[
     v, w = mass_vector(a, n, names[0]), mass_vector(b, m, names[1])
     tolerance = max(TOLERANCE, dtype_tolerance(a), dtype_tolerance(b))
     if abs(v.sum() - w.sum()) > tolerance * max(v.sum(), w.sum()):
-        raise InputError(
-            f"Transport needs equal total masses, got {v.sum():.12g} and {w.sum():.12g}. "
-            f"Divide each by its sum to compare them as probability laws."
-        )
+        found = f"Transport needs equal total masses, got {v.sum():.12g} and {w.sum():.12g}."
+        raise InputError(f"{found} Divide each by its sum to compare them as probability laws.")
     return v, w
 
 

@@ -125,10 +125,8 @@ def c_transform(phi: ArrayLike, cost: ArrayLike) -> ArrayLike:
     """
     potential, matrix = as_float64(phi, "phi", 1), as_float64(cost, "cost", 2)
     if len(potential) != len(matrix):
-        raise InputError(
-            f"'phi' must have one value a row of 'cost', got {len(potential)} values and a cost of shape "
-            f"{matrix.shape}. For the other side hand over the transposed cost."
-        )
+        found = f"'phi' must have one value a row of 'cost', got {len(potential)} values and a cost of"
+        raise InputError(f"{found} shape {matrix.shape}. For the other side hand over the transposed cost.")
     with np.errstate(over="ignore"):  # checked in the next line
         transform = (matrix - potential[:, None]).min(axis=0)
     check_overflow("The c-transform overflows float64. Scale the cost and phi down.", transform)

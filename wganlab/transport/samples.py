@@ -77,10 +77,8 @@ def bridge_constant(cdf: Function, support: Interval, *, sf: Function | None = N
 
     for end, part in ((low, tails(low)[0]), (high, tails(high)[1])):
         if part > 0:
-            raise InputError(
-                f"The support ({low:g}, {high:g}) must hold all of the law, but {part:.3g} of its mass lies "
-                f"beyond {end:g}. Widen it, to infinity if the law has a tail."
-            )
+            found = f"The support ({low:g}, {high:g}) must hold all of the law, but {part:.3g} of its mass"
+            raise InputError(f"{found} lies beyond {end:g}. Widen it, to infinity if the law has a tail.")
     if sf is None and high == math.inf:
         raise InputError(NEEDS_SF)
     levels = [0.5, *(10.0**-k for k in (1, 2, 4, 8, 16, 32))]

@@ -160,10 +160,8 @@ def w2_parts(mean_p, cov_p, mean_q, cov_q) -> tuple[float, float]:
     covs = [np.atleast_2d(as_float64(c, name, None)) for c, name in ((cov_p, "cov_p"), (cov_q, "cov_q"))]
     d = means[0].shape[-1]
     if [m.shape for m in means] != [(d,)] * 2 or [c.shape for c in covs] != [(d, d)] * 2:
-        raise InputError(
-            f"Normal laws need means of one shape (d,) and covariances (d, d), got {means[0].shape}, "
-            f"{covs[0].shape}, {means[1].shape}, {covs[1].shape}."
-        )
+        rule = f"Normal laws need means of one shape (d,) and covariances (d, d), got {means[0].shape},"
+        raise InputError(f"{rule} {covs[0].shape}, {means[1].shape}, {covs[1].shape}.")
     root_p, root_q = (symmetric_root(c, name) for c, name in zip(covs, ("cov_p", "cov_q"), strict=True))
     left, _, right = np.linalg.svd(root_q.T @ (root_p / power_of_two_scale(root_p)))  # without overflow
     with np.errstate(over="ignore"):  # the caller looks at what comes out
@@ -179,8 +177,6 @@ def symmetric_root(cov: np.ndarray, name: str) -> np.ndarray:
     rounding = 1e-6 * np.abs(cov).max()
     values, vectors = np.linalg.eigh((cov + cov.T) / 2)
     if np.abs(cov - cov.T).max() > rounding or values.min() < -rounding:
-        raise InputError(
-            f"'{name}' must be a covariance, so symmetric and without negative eigenvalues; the "
-            f"smallest one is {values.min() * unit:.3g}. Use np.cov(x, rowvar=False)."
-        )
+        rule = f"'{name}' must be a covariance, so symmetric and without negative eigenvalues; the"
+        raise InputError(f"{rule} smallest one is {values.min() * unit:.3g}. Use np.cov(x, rowvar=False).")
     return vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T * math.sqrt(unit)

@@ -61,10 +61,8 @@ def audit(gradient_penalty: Penalty, *, critic: Net = None, shape: Of = None, ba
 def check_arguments(gradient_penalty: object, critic: object, shape: object, batch: object) -> None:
     """Raise ``InputError`` for what cannot be called, for what is no critic, and for an impossible batch."""
     if not callable(gradient_penalty):
-        raise InputError(
-            f"audit needs a function gradient_penalty(critic, x, x_fake), "
-            f"got {type(gradient_penalty).__name__}. Hand over the function, not what it returned."
-        )
+        found = f"a function gradient_penalty(critic, x, x_fake), got {type(gradient_penalty).__name__}"
+        raise InputError(f"audit needs {found}. Hand over the function, not what it returned.")
     if critic is not None and not isinstance(critic, nn.Module):
         raise InputError(f"audit needs an nn.Module as critic, got {type(critic).__name__}.")
     size = math.prod(shape or (1,)) * (batch or 1)
@@ -101,7 +99,7 @@ def judge(function: Penalty, shape: Of, batch: Size) -> tuple[dict[str, str], li
     taken, refused = calls.layouts(function, shape, batch)
     if not taken:
         refuse(function, " ".join(call.error for call in refused.values()))
-        return {"raises": told(refused)}, [], (None, None)
+        return {"raises": told(refused)}, calls.broadcast_notes(function, refused), (None, None)
     found, notes, explanations = {}, [], []
     for kind, (layout, error) in taken.items():
         bugs, said, explanation = examine(function, layout)
@@ -122,8 +120,7 @@ def judge(function: Penalty, shape: Of, batch: Size) -> tuple[dict[str, str], li
             found, _, explanation = examine(function, calls.other_channels(layout))
             explanations.append(explanation)
     notes += [f"{k}: not taken ({refused[k].error})" for k in ("rows", "pictures") if k in refused]
-    if "pictures" in refused and "rows" in taken:
-        notes += calls.broadcast_notes(function)
+    notes += calls.broadcast_notes(function, refused)
     if "unknown" in found:  # a critic that gives one score a row may be the reason
         usual = next(layout for layout, _ in taken.values())
         refuse(function, "", lambda wrapped: not examine(wrapped, usual)[0])

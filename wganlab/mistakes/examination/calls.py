@@ -342,8 +342,8 @@ def layout_notes(function: Penalty, layout: Layout) -> list[str]:
     return [f"{layout.kind}: {each}" for each in (*said, *tried(function, layout).notes)]
 
 
-def broadcast_notes(function: Penalty) -> list[str]:
+def broadcast_notes(function: Penalty, refused: dict[str, Call]) -> list[str]:
     """A note if the function refuses pictures, but not those of height or width m."""
     row = ROWS["pictures"][0]
-    taken = any(not tried(function, Layout("pictures", m, row)).error for m in row[1:])
-    return [NOTES["broadcast"]] * taken
+    square = [Layout("pictures", m, row) for m in row[1:]] if "pictures" in refused else []
+    return [NOTES["broadcast"]] * any(not tried(function, layout).error for layout in square)

@@ -85,4 +85,6 @@ class Report:
         if self.weight is None:
             return "ok: no known slip in this training step."
         cost, side = ("max(0, slope - 1)", "one") if self.one_sided else ("(slope - 1)", "two")
-        return f"ok: no known bug. The penalty is {self.weight:g} * mean({cost}^2), {side}-sided."
+        kinds = " or ".join(note.split(":")[0] for note in self.notes if ": not taken (" in note)
+        ok = f"ok, but not on {kinds}" if kinds else "ok"
+        return f"{ok}: no known bug. The penalty is {self.weight:g} * mean({cost}^2), {side}-sided."

@@ -4,6 +4,7 @@ The step is called many times with a generator, a critic and two optimizers that
 which points each update saw, whose gradients it used, which weights changed outside of a step.
 """
 
+import contextlib
 import copy
 import itertools
 import math
@@ -21,6 +22,7 @@ from .calls import ROWS
 from .critics import candidate_rows
 from .probes import seed, undisturbed
 from .report import KNOWN, WITHOUT_ENTRY, Finding, Report
+from .wrappers import meanings
 
 Net = nn.Module | None
 SHAPES, RATE, M = [(2,), *ROWS["rows"], *ROWS["pictures"], *ROWS["sequences"]], 0.05, 8
@@ -97,7 +99,8 @@ class Watch:
     def note(self, **slips: object) -> None:
         """What is the case, with words about it of ``steps.toml``."""
         for name in (name.replace("_", "-") for name, case in slips.items() if case):
-            self.found.setdefault(name, f"after {self.order[-12:] or 'no update'}, {WORDS['seen'][name]}")
+            when = f"after {self.order[-12:]}" if self.order else "before the first update"
+            self.found.setdefault(name, f"{when}, {WORDS['seen'][name]}")
 
     def generated(self, player: nn.Module, inputs: tuple[Tensor, ...], fakes: Tensor) -> None:
         z, fakes = inputs[0].detach().clone(), fakes.detach().clone()
@@ -132,13 +135,16 @@ class Watch:
             sum(gradient[rows_in(points, rows)].sum() for points, gradient, _ in self.recent for rows in of)
             for of in ([self.x], [each[2] for each in fakes])
         )
-        old = [z for when, z in self.used if when < phase]
+        drawn = [when for at, z, *_ in fakes for when, old in [(at, z), *self.used] if torch.equal(z, old)]
+        order, oldest = self.order.replace("s", ""), min(drawn, default=phase)
+        turn = phase - ("cc" not in order and order[-1:] != letter)  # so far one update each: a pair of them
         fresh = not critic or real or any(each[0] == phase for each in (*self.made, *fakes))
         same = not critic and self.pull * fake > 0
         own = [g.any() for at, g in self.learned[letter] if at == phase]  # all 0 where a right loss is flat
         idle = all(p.grad is None or p.grad.norm() == 0 for p in self.players[letter].parameters())
         self.note(
-            reused_noise=any(at < phase or any(torch.equal(z, o) for o in old) for at, z, *_ in fakes),
+            reused_noise=oldest < turn,
+            shared_noise=turn <= oldest < phase,
             no_gradient=idle and self.recent and any(own or [True]),
             sampling_mode=not all(each[3] for each in fakes) or any(g.any() > on for _, g, on in self.recent),
             moving_critic=critic and "g" in since,
@@ -185,14 +191,38 @@ def audit_step(step: Callable, n_critic: int = 5, *, generator: Net = None, crit
     ('other-n-critic',)
     """
     with undisturbed():
-        watched = watch(step, n_critic, (generator, critic))
+        situation = n_critic, (generator, critic)
+        try:
+            watched = watch(step, *situation)
+        except InputError as error:
+            raise InputError(f"{error}{wrapper(step, *situation)}") from error
         if watched.found:  # the step may expect the critic's optimizer first
-            other = watch(step, n_critic, (generator, critic), swapped=True)
+            other = watch(step, *situation, swapped=True)
             watched = min(watched, other, key=lambda each: len(each.found))
     order, more = watched.order[:36], "…" * (len(watched.order) > 36)
     alone = ", s for the critic without new rows" * ("s" in order)
     order = f"the order of updates, c for the critic{alone} and g for the generator: {order}{more}"
-    return Report(tuple(finding(*item) for item in watched.found.items()), (order,), None, None)
+    shared = watched.found.pop("shared-noise", "")
+    notes = (order, shared) if shared and "reused-noise" not in watched.found else (order,)
+    return Report(tuple(finding(*item) for item in watched.found.items()), notes, None, None)
+
+
+def wrapper(step: Callable, *situation: object) -> str:
+    """What to do with a step whose players are globals of its file: lines to paste, tried, or a page."""
+    known, said = getattr(step, "__globals__", {}), WORDS["globals"]
+    nets = [(name, part) for name, part in known.items() if isinstance(part, nn.Module)]
+    owner = {id(weight): name for name, part in nets for weight in part.parameters()}
+    optimizers = [(name, part) for name, part in known.items() if isinstance(part, Optimizer)]
+    pairs = [(owner.get(id(part.param_groups[0]["params"][0]), ""), name) for name, part in optimizers]
+    pairs.sort(key=lambda pair: "critic" in meanings(pair[0]))
+    if len(pairs) != 2 or not all(map(all, pairs)) or known.get(step.__name__) is not step:
+        return said["read"]
+    text, before, order = said["lines"].format(*zip(*pairs, strict=True), step=step.__name__), {**known}, ""
+    exec(text, known)
+    with contextlib.suppress(InputError):
+        order = watch(known.pop("audited_step"), *situation).order
+    known.update(before)
+    return f"{said['paste']}\n\n{text}" if order else said["read"]
 
 
 def finding(name: str, seen: str) -> Finding:
@@ -221,7 +251,7 @@ def watch(step: Callable, n_critic: int, given: tuple[Net, Net], *, swapped: boo
             watched.found[name] = f"n_critic is {n_critic}, and the order of updates is {order[:24]}"
         return watched
     rule = "audit calls a step with (generator, critic, optimizers, batch), and it raises"
-    raise InputError(f"{rule} {errors[0]}. Let it take its rows from batch and draw its noise.")
+    raise InputError(f"{rule} {errors[0]}. Let it take its rows from batch and draw its noise. ")
 
 
 def order_slip(order: str, n_critic: int) -> str:

@@ -154,6 +154,8 @@ def refuse(function: Callable, errors: str, accepts: Callable[[Callable], bool] 
     With ``accepts`` those wrappers alone count which it accepts, and whose critics give several values.
     """
     gpu, target = re.search(TABLE["cuda"]["when"], errors) is not None, described(function)
+    if not (gpu or accepts) and not Wrapper(target, PLAIN, TABLE["critics"][0], gpu).tried():
+        return  # it runs as it is, on data of another shape
     before = dict(target.known)
     found = next(wrappers(target, gpu, accepts), None)
     target.known.update(before)
