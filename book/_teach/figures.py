@@ -49,20 +49,20 @@ class FigureError(RuntimeError):
 
 def still(source):
     """The name of the Matplotlib figure that a cell hands to `interactive.show`."""
-    for call in ast.walk(ast.parse(source)):
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "interactive.show":
-            return ast.unparse(call.args[1])
-    raise FigureError(f"no call of interactive.show in the cell {source[-80:]!r}")
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    (call,) = (call for call in calls if ast.unparse(call.func) == "interactive.show")
+    return ast.unparse(call.args[1])
 
 
 def draw(path):
     """[(PNG, SVG)] of the figures of the notebook at `path`, drawn anew. A FigureError names it."""
     wanted, notebook = gallery.figures(path), nbformat.read(path, as_version=4)
     cells = notebook.cells[: wanted[-1].index + 1]
+    moving = {figure.index for figure in wanted if figure.interactive}
     notebook.cells = []
     for index, cell in enumerate(cells):
         notebook.cells.append(cell)
-        if any(figure.interactive and figure.index == index for figure in wanted):
+        if index in moving:
             notebook.cells.append(nbformat.v4.new_code_cell(STILL.format(name=still(cell.source))))
     client = NotebookClient(
         notebook,
@@ -157,7 +157,8 @@ def main(arguments=None):
         settings = Path(room) / "matplotlibrc"  # ids and dates in an SVG are the same in each run
         settings.write_text("svg.hashsalt: wganlab\n", encoding="utf-8")
         os.environ |= {"MATPLOTLIBRC": str(settings), "SOURCE_DATE_EPOCH": "0"}
-        for path, (found, seconds) in zip(paths, pool.map(timed, paths), strict=True):
+        done = (pool.map if options.jobs > 1 else map)(timed, paths)
+        for path, (found, seconds) in zip(paths, done, strict=True):
             if isinstance(found, FigureError):
                 failed += 1
                 print(found, file=sys.stderr, flush=True)
