@@ -203,3 +203,8 @@ def test_first_and_last_theorem_are_in_it(book):
             for k in range(page - 1, page + (1 if f"{name}--{label}" in places else 12))
         )
         assert theorem in text
+
+
+def test_a_page_that_is_not_there_is_refused():
+    with pytest.raises(SystemExit, match="_toc.yml has no page 07_dualty"):
+        pdf.main(["07_dualty"])

@@ -18,6 +18,7 @@ the page even so is an error, and its page and its name are said.
 import base64
 import html
 import io
+import json
 import logging
 import os
 import re
@@ -107,7 +108,8 @@ def document(wanted, site, lab=""):
         title = html.unescape(re.search(r"<title>(.*?) &#8212; ", source)[1])
         if part == "":
             title = "About this book"
-        running.append(f'@page p{name} {{ @top-center {{ content: "{title}" }} }}')
+        quoted = json.dumps(title, ensure_ascii=False)
+        running.append(f"@page p{name} {{ @top-center {{ content: {quoted} }} }}")
         if part:
             contents.append(f'<p class="part">{part}</p>')
         contents.append(
@@ -207,6 +209,12 @@ def finish(book, numbers, bookmarks, target):
 
 def main(only=()):
     wanted = [page for page in pages() if not only or page[2] in only]
+    if unknown := set(only) - {name for _, _, name in wanted}:
+        raise SystemExit(
+            f"_toc.yml has no page {', '.join(sorted(unknown))}. Name pages without folder and ending."
+        )
+    if not (BUILD / "html" / "book" / "index.html").is_file():
+        raise SystemExit("There is no built book: run `make book` first.")
     program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         raise SystemExit("make pdf needs Chromium: install it, or set CHROMIUM to its path.")
