@@ -52,7 +52,7 @@ test: site ## build the book, then test every lecture in a browser, the package,
 
 slow: site ## the tests that take long: compilers, real commands, each figure and the lab with keys and mouse
 	$(PYTEST) tests -m "slow and not mutation and not browser" -rs
-	$(BIN)/python -m pytest tests/test_browser.py tests/test_interactive.py tests/test_lab_page.py tests/test_gallery.py tests/test_firefox.py tests/test_pdf.py -m "slow and browser" -rs
+	$(BIN)/python -m pytest tests -m "slow and browser" -rs
 
 nbval: $(VENV)/installed
 	$(PYTEST) --nbval book/

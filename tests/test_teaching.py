@@ -2,7 +2,7 @@
 
 - The plans of book/lecturers.ipynb: each section's minutes by the book's rule (120 words a minute, 5 minutes
   an open proof, 1 minute a visible cell; folded proofs apart), each exercise's as its title says, right sums,
-  no session above 90 minutes, and no chapter before those from which the map of the first page leads to it.
+  no lecture above 90 minutes, and no chapter before those from which the map of the first page leads to it.
 - The questions of book/exam.ipynb: kind, stars, points with the same sum in the solution, a folded solution,
   and a folded cell that claims something where the solution has a number; each decimal number of a solution
   in its question or in that cell; exams of eight questions and 90 points.
@@ -18,7 +18,7 @@ import re
 import pytest
 from test_book import BOOK, NO_WORDS
 
-SESSION = 90  # minutes
+LECTURE = 90  # minutes
 KINDS = {"Compute", "Prove", "Judge", "Judge a figure", "Judge a log", "Judge, and prove", "Find the bug"}
 KINDS |= {"Find the bugs"}
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -106,7 +106,7 @@ def pages(book):
 
 
 def plans(book):
-    """For each plan its rows: session, page or None (in its sum), items, minutes."""
+    """For each plan its rows: number, page or None (in its sum), items, minutes."""
     text, by_label = prose(book / "lecturers.ipynb"), pages(book)
     for part in re.split(r"^### ", text, flags=re.MULTILINE)[1:]:
         name, rows = part.splitlines()[0].strip(), []
@@ -148,13 +148,13 @@ def plan_faults(book):
     needs = arrows((book / "index.md").read_text(encoding="utf-8"))
     for plan, rows in plans(book):
         seen, total = set(), 0
-        for session, page, items, minutes in rows:
-            where = f"{plan}, session {session}, {page or 'together'}"
+        for number, page, items, minutes in rows:
+            where = f"{plan}, lecture {number}, {page or 'together'}"
             if page is None:
                 if minutes != total:
                     yield f"{where}: {minutes}, and the rows have {total}"
-                if total > SESSION:
-                    yield f"{where}: {total} minutes, at most {SESSION}"
+                if total > LECTURE:
+                    yield f"{where}: {total} minutes, at most {LECTURE}"
                 total = 0
                 continue
             judged = [item_fault(item, page, book) for item in items]
@@ -169,7 +169,7 @@ def plan_faults(book):
 
 
 def test_plans():
-    assert [name for name, _ in plans(BOOK)] == ["One evening", "Six sessions", "Twelve sessions"]
+    assert [name for name, _ in plans(BOOK)] == ["One evening", "Six lectures", "Twelve lectures"]
     sums = [sum(page is None for _, page, _, _ in rows) for _, rows in plans(BOOK)]
     assert sums == [2, 6, 12]
     assert list(plan_faults(BOOK)) == []
@@ -228,7 +228,7 @@ def exam_faults(book):
         yield f"{len(exams)} exams, not three"
     for name, row, total in exams:
         chosen = re.findall(r"`(\d+) <exam-\1>`", row)
-        if len(chosen) != 8 or not sum(points.get(n, 0) for n in chosen) == int(total) == SESSION:
+        if len(chosen) != 8 or not sum(points.get(n, 0) for n in chosen) == int(total) == LECTURE:
             yield f"{name}: {len(chosen)} questions with {sum(points.get(n, 0) for n in chosen)} points"
 
 
@@ -238,7 +238,7 @@ def test_exam():
     assert len(asked) >= 40
     kinds = [kind.split(",")[0].split(" a ")[0].replace("bugs", "bug") for _, _, _, _, kind, *_ in asked]
     assert min(kinds.count(kind) for kind in ("Compute", "Prove", "Judge", "Find the bug")) >= 6
-    homes = re.findall(r"\*With \{doc\}`(\d\d)_\w+`\.\*", prose(BOOK / "exam.ipynb"))
+    homes = re.findall(r"^With \{doc\}`(\d\d)_\w+`\.$", prose(BOOK / "exam.ipynb"), re.MULTILINE)
     assert homes == [f"{n:02}" for n in range(1, 17)]
 
 

@@ -147,7 +147,9 @@ def statements(source, cell=0):
         uses = {one.get_name() for one in top.get_symbols() if one.is_referenced()}
         later = {one.get_name() for table in inner for one in table.get_symbols() if one.is_global()}
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            uses, later = uses | later, set()
+            added = {one.target for one in ast.walk(node) if isinstance(one, ast.AugAssign)}  # x += 1 uses x
+            uses |= later | {one.id for one in added if isinstance(one, ast.Name)}
+            later = set()
         changes = set() if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else changed(node)
         found.append(Statement(cell, text, node, *map(frozenset, (binds, uses, later, changes))))
     return found

@@ -12,6 +12,7 @@ import contextlib
 import io
 import re
 import sys
+import types
 import warnings
 
 import numpy as np
@@ -21,23 +22,34 @@ LIBRARIES = {"builtins", "itertools", "math", "numpy", "ot", "scipy", "torch", "
 RIGHT = re.compile(r"[\w, ]+: right|ok: .*")
 SOME = re.compile(r"right: (?P<right>.*); not yet: (?P<wrong>.*)")
 BEFORE = {
-    name: dict(vars(module))
+    (name, module): dict(vars(module))
     for name, module in sys.modules.items()
     if name.split(".")[0] in LIBRARIES and module
 }
-TENSOR = dict(vars(torch.Tensor))
+KINDS = (types.FunctionType, staticmethod, classmethod, property)
+CLASSES = {torch.Tensor: dict(vars(torch.Tensor))} | {
+    value: dict(vars(value))
+    for (name, _), old in BEFORE.items()
+    if name.startswith(("torch.nn.modules", "wganlab"))
+    for value in old.values()
+    if isinstance(value, type) and not hasattr(builtins, value.__name__)
+}
 
 
 def restore():
-    """Put back each function of a library that is no longer the one found at first."""
-    for name, old in BEFORE.items():
-        now = vars(sys.modules.get(name, builtins))
+    """Put back each module, function and method of a library that is no longer the one found at first."""
+    for (name, module), old in BEFORE.items():
+        sys.modules[name] = module
         for key, value in old.items():
-            if callable(value) and now.get(key) is not value:
-                now[key] = value
-    for key, value in TENSOR.items():
-        if callable(value) and vars(torch.Tensor).get(key) is not value:
-            setattr(torch.Tensor, key, value)
+            changed = vars(module).get(key) is not value
+            if changed and (callable(value) or isinstance(value, types.ModuleType)):
+                setattr(module, key, value)
+    for owner, old in CLASSES.items():
+        for key in set(vars(owner)) - set(old):  # it hides what the class inherits
+            delattr(owner, key)
+        for key, value in old.items():
+            if isinstance(value, KINDS) and vars(owner).get(key) is not value:
+                setattr(owner, key, value)
 
 
 def copied(value):
@@ -88,7 +100,6 @@ def guarded(answer, name):
 
 def grade(points, answers, setup, check):
     """None for full marks, a number for some, AssertionError with the checker's words for none."""
-    restore()
     space = {"__name__": "__main__"}
     try:
         with (
@@ -97,7 +108,8 @@ def grade(points, answers, setup, check):
             warnings.catch_warnings(),
             torch.random.fork_rng(devices=[]),
         ):
-            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore")  # nbgrader takes a word on stderr for a failure
+            restore()
             exec(setup, space)
             space.update({name: guarded(answer, name) for name, answer in answers.items()})
             verdict = eval(check, space)

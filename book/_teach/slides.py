@@ -25,7 +25,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, SoupStrainer
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -36,9 +36,8 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
 SHORT = 320  # letters: a paragraph that begins in bold stands on a slide up to this length
 SENTENCE = (".", "?", "!", ")", "”")  # a paragraph that ends otherwise leads in to what follows
-MATHJAX = (
-    "window.MathJax = {startup: {typeset: false}, svg: {fontCache: 'global'}, options: {enableMenu: false}}"
-)
+MATHJAX = """window.MathJax = {startup: {typeset: false}, svg: {fontCache: "global"},
+    options: {enableMenu: false}, tex: {packages: {"[-]": ["noundefined"]}}}"""  # unknown commands are errors
 
 
 class Slide(NamedTuple):
@@ -69,7 +68,9 @@ def printed(text):
             name, value = line.replace("✓", ""), "✓"
         elif not name:
             return f"<pre>{''.join(f'<span>{escape(line)}</span>' for line in lines)}</pre>"
-        cells = [escape(value), escape(claimed)][: 1 + wide]
+        numbers = [escape(number) for number in value.split(", ")]
+        value = ", ".join(f"<span>{one}</span>" if len(one) < 20 else one for one in numbers)
+        cells = [value, escape(claimed)][: 1 + wide]
         row = f'<th scope="row">{escape(name.strip())}</th>' + "".join(f"<td>{cell}</td>" for cell in cells)
         if line.startswith("  ") and groups:  # it belongs to the line above
             groups[-1] += f'<tr class="deep">{row}</tr>'
@@ -82,7 +83,8 @@ def printed(text):
 
 def article_of(page):
     """The article of a built page, without links, scripts and what is folded, its pictures as data."""
-    article = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select_one("article.bd-article")
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser", parse_only=SoupStrainer("article"))
+    article = soup.article
     for tag in article.select("a.headerlink, script, style, details, .toctree-wrapper, .cell_input"):
         tag.decompose()
     for tag in article.select("a, .pre, .std, .doc"):
@@ -277,7 +279,9 @@ def chromium():
 
 def deck(tab, title, html):
     """(file, faults): the finished deck of a draft, and what overflows in it, by slide."""
-    tab.set_content(f"<!doctype html><style>{(HERE / 'slides.css').read_text(encoding='utf-8')}</style>{html}")
+    tab.set_content(
+        f"<!doctype html><style>{(HERE / 'slides.css').read_text(encoding='utf-8')}</style>{html}"
+    )
     tab.evaluate(MATHJAX)
     tab.add_script_tag(path=str(mathjax_store() / "tex-svg-full.js"))
     tab.add_script_tag(path=str(HERE / "slides_fit.js"))
@@ -287,33 +291,35 @@ def deck(tab, title, html):
     )
 
 
-def main(arguments=None):
+def build(tab, site, out, chapters=()):
+    """Write the decks of a built site, and their list if they are all; what overflows, by deck and slide."""
+    pages = [page for page in sorted(site.glob("book/[0-9][0-9]_*.html")) if "_further" not in page.stem]
+    pages = [page for page in pages if page.stem in (chapters or [page.stem])]
+    if not pages:
+        sys.exit(f"no such chapter in {site}: run `make book` first")
+    out.mkdir(parents=True, exist_ok=True)
+    faults, links = [], []
+    for page in pages:
+        reader = Reader(article_of(page))
+        text, found = deck(tab, reader.name, draft(reader.slides))
+        (out / page.name).write_text(text, encoding="utf-8")
+        faults += [f"{page.stem}: {fault}" for fault in found]
+        size = f"{text.count('<article')} slides, {len(text.encode()) / 1e6:.2f} MB"
+        links.append(f'<li><a href="{page.name}">{escape(reader.name)}</a>: {size}</li>')
+        print(f"{page.stem}: {size}", flush=True)
+    if not chapters:
+        body = f"<h1>Slides</h1><ul>{''.join(links)}</ul><p>In a deck, ? lists the keys.</p>"
+        text = file_of("Slides", f'<main class="list">{body}</main>')
+        (out / "index.html").write_text(text, encoding="utf-8")
+    return faults
+
+
+def main():
     parser = argparse.ArgumentParser(description="One deck of slides a chapter, in _build/slides.")
     parser.add_argument("chapters", nargs="*", help="names such as 07_duality; without any, all")
-    parser.add_argument("--site", type=Path, default=ROOT / "_build" / "html")
-    parser.add_argument("--out", type=Path, default=ROOT / "_build" / "slides")
-    options = parser.parse_args(arguments)
-    pages = [
-        page for page in sorted(options.site.glob("book/[0-9][0-9]_*.html")) if "_further" not in page.stem
-    ]
-    pages = [page for page in pages if page.stem in (options.chapters or [page.stem])]
-    if not pages:
-        sys.exit(f"no such chapter in {options.site}: run `make book` first")
-    options.out.mkdir(parents=True, exist_ok=True)
-    faults, links = [], []
+    chapters = parser.parse_args().chapters
     with chromium() as tab:
-        for page in pages:
-            reader = Reader(article_of(page))
-            text, found = deck(tab, reader.name, draft(reader.slides))
-            (options.out / page.name).write_text(text, encoding="utf-8")
-            faults += [f"{page.stem}: {fault}" for fault in found]
-            size = f"{text.count('<article')} slides, {len(text.encode()) / 1e6:.2f} MB"
-            links.append(f'<li><a href="{page.name}">{escape(reader.name)}</a>: {size}</li>')
-            print(f"{page.stem}: {size}", flush=True)
-    if not options.chapters:
-        body = f"<h1>Slides</h1><ul>{''.join(links)}</ul><p>In a deck, ? lists the keys.</p>"
-        body = f'<main class="list">{body}</main>'
-        (options.out / "index.html").write_text(file_of("Slides", body), encoding="utf-8")
+        faults = build(tab, ROOT / "_build" / "html", ROOT / "_build" / "slides", chapters)
     sys.exit("\n".join(faults) if faults else 0)
 
 

@@ -1,6 +1,7 @@
 // Runs once, when a deck is made: typesets formulas, then divides slides that are too long. See slides.py.
 "use strict";
 const FLOOR = 0.62;  // a formula that is too wide becomes smaller, down to this
+const LARGE = [34, 31], SIZES = [28, 26, 24, 22], LEAST = 20;  // type, in px of a slide 1280 wide
 const over = box => box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1;
 
 async function typeset() {
@@ -26,7 +27,7 @@ function narrow(body) {
   for (const lines of body.querySelectorAll("pre")) {
     lines.style.removeProperty("font-size");
     const ratio = lines.clientWidth / lines.scrollWidth;
-    if (ratio < 1) lines.style.fontSize = `${Math.max(FLOOR, Math.floor(ratio * 100) / 100) * parseFloat(getComputedStyle(lines).fontSize)}px`;
+    if (ratio < 1) lines.style.fontSize = `${Math.max(FLOOR, Math.floor(ratio * 100) / 100) * 0.84}em`;
   }
   for (const formula of body.querySelectorAll("mjx-container")) {
     formula.style.removeProperty("font-size");
@@ -55,29 +56,30 @@ function cut(box, rest, twins) {
   return parts.length > 1 && move(1);
 }
 
-// Give a slide the largest type with which it fits; a long one is divided at full size, and the halves are made
+// Give a slide the largest type with which it fits. A longer one is divided at full size, and its halves are made
 // alike where two are enough. A theorem stays in one piece if the smallest type allows.
 function fit(page, title, part = 1) {
   const slide = page.querySelector(".slide"), body = slide.querySelector(".body");
   const fits = size => {
-    slide.classList.remove("large", "small", "smaller");
-    if (size) slide.classList.add(size);
+    slide.style.setProperty("--size", `${size}px`);
     narrow(body);
     return !over(body);
   };
-  if (!body.querySelector("figure") && fits("large") && body.lastElementChild.offsetTop + body.lastElementChild.offsetHeight < 520) return;
-  if (fits("") || fits("small") || slide.matches(".statement") && fits("smaller")) return;
-  fits("");
+  const end = () => body.lastElementChild.offsetTop + body.lastElementChild.offsetHeight;
+  if (!body.querySelector("figure") && LARGE.some(size => fits(size) && end() < 540)) return;
+  if (SIZES.some(fits) || slide.matches(".statement") && fits(LEAST)) return;
+  fits(SIZES[0]);
   const next = page.cloneNode(true), rest = next.querySelector(".body"), twins = new Map();
   rest.replaceChildren();
   next.querySelector("h1, h2").innerHTML = `${title} <small>(${part + 1})</small>`;
   next.querySelector(".notes").replaceChildren();
   page.after(next);
-  while (over(body) && cut(body, rest, twins)) narrow(body);
-  if (!rest.children.length) return next.remove(), fits("small");
+  while (over(body) && !(rest.children.length && body.children.length < 3 && SIZES.some(fits)) && cut(body, rest, twins)) fits(SIZES[0]);
+  if (!rest.children.length) return next.remove();
   narrow(rest);
   const amount = box => box.querySelectorAll("tr, li, pre > span").length || box.children.length;
   while (!over(rest) && amount(rest) + 1 < amount(body) && cut(body, rest, twins)) narrow(rest);
+  SIZES.some(fits);
   fit(next, title, part + 1);
 }
 
@@ -95,6 +97,12 @@ async function layOut() {
   await typeset();
   await Promise.all([...document.images].map(image => image.decode()));
   for (const page of document.querySelectorAll(".page[data-joins]")) join(page);
+  for (const table of document.querySelectorAll(".claims + .claims")) {  // one table, its columns in line
+    const first = table.previousElementSibling;
+    first.append(...table.tBodies);
+    if (table.querySelector("th:nth-child(3)")) first.tHead.replaceWith(table.tHead);
+    table.remove();
+  }
   for (const page of document.querySelectorAll(".page")) fit(page, page.querySelector("h1, h2").innerHTML);
   const all = [...document.querySelectorAll(".page")], head = document.querySelector("h1").innerHTML;
   all.forEach((page, k) => {
@@ -122,6 +130,7 @@ function faults() {
       if (r.right > room.right + 2 || r.left < room.left - 2 || r.bottom > room.bottom + 2 || r.top < room.top - 2)
         say(`<${e.localName}> reaches out: ${e.textContent.trim().slice(0, 40)}`);
     }
+    for (const image of slide.querySelectorAll("img:not([alt]), img[alt='']")) say("a picture without alt text");
     for (const image of slide.querySelectorAll("img"))
       if (!image.naturalWidth || image.clientHeight < 150) say(`picture is ${image.clientHeight} px high`);
     return found;
