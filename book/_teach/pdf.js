@@ -17,7 +17,7 @@ async function prepare() {
     document.querySelector(".cover").append(cover, words);
   }
   for (const link of all('article a[href^="http"]'))
-    if (!link.textContent.includes(link.href.replace(/^https?:\/\/|\/$/g, ""))) link.classList.add("shown");
+    if (!/^arXiv:/.test(link.textContent) && !link.textContent.includes(link.href.replace(/^https?:\/\/|\/$/g, ""))) link.classList.add("shown");
 
   // Bookmarks are plain text: a formula is written as it is typed, without its marks.
   const plain = heading => heading.textContent.replaceAll("\\theta", "θ").replace(/\\\(|\\\)|[{}_]/g, "").trim();
