@@ -12,6 +12,7 @@ Each finder is seen red on planted faults.
 """
 
 import functools
+import itertools
 import json
 import re
 
@@ -173,6 +174,16 @@ def test_plans():
     sums = [sum(page is None for _, page, _, _ in rows) for _, rows in plans(BOOK)]
     assert sums == [2, 6, 12]
     assert list(plan_faults(BOOK)) == []
+
+
+def test_a_page_states_its_minutes_by_the_rule():
+    """Within 12: pages round up by five, and chapter 16 names fifteen for two tables."""
+    for path in sorted(BOOK.glob("[01]*.ipynb")):
+        stated = int(re.search(r"\*\*Time\.\*\* (?:About )?(\d+) minutes", prose(path))[1])
+        lecture = itertools.takewhile(
+            lambda item: item[0] not in ("Exercises", "Quiz"), sections(path).items()
+        )
+        assert abs(stated - sum(minutes for _, minutes in lecture)) < 12, path.stem
 
 
 def test_map_has_its_arrows():
