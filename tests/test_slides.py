@@ -47,12 +47,21 @@ def test_what_is_printed_becomes_a_table():
     assert [table.count("<tbody>"), table.count('class="deep"')] == [2, 1]
     assert "claimed" not in slides.printed("a: 1")
     assert slides.printed("a  b\n1 < 2") == "<pre><span>a  b</span><span>1 &lt; 2</span></pre>"
+    mixed = BeautifulSoup(slides.printed("n: 16\n0.5 ± 1\nexact: (1, 2)   (claimed: (1, 2))"), "html.parser")
+    assert [text_of(str(part)) for part in mixed.select("span, td")] == [
+        "n: 16",
+        "0.5 ± 1",
+        "(1 , 2)",
+        "(1",
+        "2)",
+        "(1, 2)",
+    ]
 
 
 def test_the_answer_to_the_opening_question_is_not_seen():
     tip = '<div class="tip admonition"><p class="admonition-title">Commit</p><p>How many?</p></div>'
     for question in (tip, "<ol><li>How many?</li></ol>"):
-        shown = read("", f"<p>Some are many.</p>{question}<p>They are seven.</p>")[2:]
+        shown = read("", f"<p>Some are</p><p>many.</p>{question}<p>They are seven.</p>")[2:]
         assert "seven" not in "".join(block for slide in shown for block in slide.blocks)
         assert (
             text_of(" ".join(block for slide in shown for block in slide.blocks))
@@ -109,10 +118,11 @@ def test_every_statement_picture_claim_and_question_is_in_the_deck(chapters):
         assert not re.findall(r'<img[^>]*alt=""', blocks), name
         ideas = len(re.findall(r"<p><strong>The idea:", lecture))
         assert ideas == blocks.count('class="idea"') > 0, name
-        answers = rest.partition('<section id="quiz">')[2].count("dropdown admonition")
+        answers = rest.partition('<section id="quiz">')[2].count('class="dropdown admonition"')
         assert (
             answers == blocks.count('class="step box"') == sum(slide.kind == "quiz" for slide in deck) > 0
         ), name
+        assert all(len(slide.blocks) > 1 for slide in deck if slide.kind == "quiz"), name
         misconceptions = len(re.findall(r'class="warning admonition"', lecture))
         assert misconceptions == sum(slide.kind == "misconception" for slide in deck), name
         assert [slide.kind for slide in deck].count("question") >= 1, name

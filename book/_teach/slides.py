@@ -22,6 +22,7 @@ import shutil
 import sys
 from contextlib import contextmanager
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,19 +59,17 @@ def figure(image):
     return f'<figure><img src="{image["src"]}" alt="{escape(image.get("alt", ""))}"></figure>'
 
 
-def printed(text):
-    """What a cell printed: claims as a table of text, value and what is claimed; all else line by line."""
-    groups, lines, wide = [], text.rstrip().split("\n"), "(claimed: " in text
+def claims(lines):
+    """Lines that claims printed as a table of text, value and what is claimed."""
+    groups, wide = [], any("(claimed: " in line for line in lines)
     for line in lines:
-        line, _, claimed = line.removesuffix(")").partition("   (claimed: ")
+        line, _, claimed = line.partition("   (claimed: ")
         name, _, value = line.rpartition(": ")
         if line.strip().startswith("✓"):
             name, value = line.replace("✓", ""), "✓"
-        elif not name:
-            return f"<pre>{''.join(f'<span>{escape(line)}</span>' for line in lines)}</pre>"
         numbers = [escape(number) for number in value.split(", ")]
         value = ", ".join(f"<span>{one}</span>" if len(one) < 20 else one for one in numbers)
-        cells = [value, escape(claimed)][: 1 + wide]
+        cells = [value, escape(claimed.removesuffix(")"))][: 1 + wide]
         row = f'<th scope="row">{escape(name.strip())}</th>' + "".join(f"<td>{cell}</td>" for cell in cells)
         if line.startswith("  ") and groups:  # it belongs to the line above
             groups[-1] += f'<tr class="deep">{row}</tr>'
@@ -79,6 +78,23 @@ def printed(text):
     head = "<th>claim</th><th>value</th>" + "<th>claimed</th>" * wide
     rows = "".join(f"<tbody>{group}</tbody>" for group in groups)
     return f'<table class="claims"><thead><tr>{head}</tr></thead>{rows}</table>'
+
+
+def printed(text):
+    """What a cell printed: claims as tables, all else line by line."""
+    lines = text.rstrip().split("\n")
+    sure = [line.strip().startswith("✓") or "   (claimed: " in line for line in lines]
+    if all(found or ": " in line for found, line in zip(sure, lines, strict=True)):
+        return claims(lines)  # where nothing else is printed, a claim of an exact value is "text: value"
+    blocks = []
+    for found, run in groupby(zip(sure, lines, strict=True), key=lambda pair: pair[0]):
+        part = [line for _, line in run]
+        blocks.append(
+            claims(part)
+            if found
+            else f"<pre>{''.join(f'<span>{escape(line)}</span>' for line in part)}</pre>"
+        )
+    return "".join(blocks)
 
 
 def article_of(page):
@@ -159,7 +175,7 @@ class Reader:
         elif name == "Summary":
             self.add("point", name, parts[0], notes=[str(part) for part in parts[1:] if part.name == "p"])
         else:
-            asked = name != "A question to open"
+            asked = not name.startswith("A question to open")
             for part in parts:
                 if part.name == "section":
                     self.section(part)
@@ -169,7 +185,9 @@ class Reader:
     def quiz(self, parts):
         question, number = [], 1
         for part in parts:
-            if "dropdown" in part.get("class", []):
+            if "note" in part.get("class", []):  # for lecturers
+                self.prose(str(part))
+            elif "dropdown" in part.get("class", []):
                 part.select_one(".admonition-title").extract()
                 self.add(
                     "quiz", f"Question {number}", *question, f'<div class="step box">{inner(part)}</div>'
@@ -185,8 +203,6 @@ class Reader:
                 self.add("picture", self.heading, figure(image))
             for output in part.select(".output.stream"):
                 self.extend("point", printed(output.get_text()))
-        elif part.name == "p":
-            self.paragraph(part, asked)
         elif "proof" in classes:
             self.statement(part)
         elif "dropdown" in classes:
@@ -194,16 +210,18 @@ class Reader:
         elif "admonition" in classes:
             self.box("question" if "tip" in classes else "misconception", part)
             return "tip" in classes
-        elif part.name in ("ul", "ol") and not asked:
+        elif not asked:
             self.extend("question", part)
-            return True
+            return part.name in ("ul", "ol")
+        elif part.name == "p":
+            self.paragraph(part)
         elif part.table or part.select_one(".eqno") or (part.name in ("ul", "ol") and self.lead):
             self.extend("point", part.table or part)
         else:
             self.prose(str(part))
         return False
 
-    def paragraph(self, part, asked):
+    def paragraph(self, part):
         text = part.get_text().strip()
         first = next((child for child in part.contents if str(child).strip()), None)
         bold = getattr(first, "name", None) == "strong"
@@ -212,8 +230,6 @@ class Reader:
         elif not text.endswith(SENTENCE):
             self.prose()
             self.lead = [str(part)]
-        elif not asked:
-            self.extend("question", part)
         elif bold and len(text) <= SHORT:
             self.extend("point", part)
         else:
