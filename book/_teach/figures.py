@@ -35,7 +35,13 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from PIL import Image, ImageChops  # noqa: E402
 
 HEAVY = 300_000  # bytes of an SVG: beyond, it is in the archive only
-FORMATS = "--InlineBackend.figure_formats={'png', 'svg'}"
+KERNEL = (
+    "--log-level=ERROR",
+    "--InlineBackend.figure_formats={'png', 'svg'}",
+    # PNG first, as in the book: a drawing in another resolution moves the layout by a pixel
+    "--IPKernelApp.code_to_run=(lambda of: of.update({'image/svg+xml': of.pop('image/svg+xml')}))"
+    "(get_ipython().display_formatter.formatters)",
+)
 STILL = """import io as _io
 _svg = _io.StringIO()
 {name}.savefig(_svg, format="svg")
@@ -68,7 +74,7 @@ def draw(path):
         notebook,
         timeout=600,
         kernel_name="python3",
-        extra_arguments=["--log-level=ERROR", FORMATS],
+        extra_arguments=list(KERNEL),
         resources={"metadata": {"path": str(path.parent)}},
     )
     try:
@@ -145,7 +151,7 @@ def timed(path):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pages", nargs="*", help="07_duality, say; default: every page with a figure")
+    parser.add_argument("pages", nargs="*", help="07_duality, say: an archive of its figures alone")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="notebooks at a time")
     options = parser.parse_args(arguments)
     paths = [ROOT / "book" / f"{page}.ipynb" for page in options.pages or gallery.contents(ROOT)]
