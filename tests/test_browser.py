@@ -2,9 +2,9 @@
 
 Needs a built book (`make book`; `_build/html`, or the folder in WGANLAB_SITE), Chromium (on the PATH, or the
 program in CHROMIUM) and the package `playwright`, which here only drives an installed browser. Where one of
-them is missing, the tests skip and say why. Each page but the further pages is opened from a local server,
-390 pixels wide; the slow tests open every page in light, in dark and 390 pixels wide, from the server and as
-a file.
+them is missing, the tests skip and say why. Each lecture, the first page and the laboratory are opened from a
+local server, 390 pixels wide; the slow tests open every page in light, in dark and 390 pixels wide, from the
+server and as a file.
 Every fault that can be found on it is listed. The finders themselves are seen red on planted pages.
 """
 
@@ -322,9 +322,10 @@ def visited(browser):
 
 @pytest.fixture(scope="module")
 def lectures(browser):
-    """The visits of every page but the further pages, whose formulas take as long to typeset, on a phone."""
+    """The visits of each lecture, the first page and the laboratory, on a phone."""
     site = require_site()
-    names = [page.relative_to(site).as_posix() for page in pages_of(site) if "_further" not in page.stem]
+    lecture = re.compile(r"\d\d_(?!.*_further)|index|lab|common_mistakes|search")
+    names = [page.relative_to(site).as_posix() for page in pages_of(site) if lecture.match(page.stem)]
     assert len(names) > 20, f"{site} has {len(names)} pages"
     return visit(browser, site, "http", names, "phone")
 
