@@ -3,10 +3,12 @@
 python data/make_cover.py
 """
 
+import io
 from pathlib import Path
 
 import torch
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from wganlab import Average, Draw, Game, data, networks, plots, recipes, sampling, train, transport
 
@@ -35,4 +37,8 @@ kept = data.results("digits_wgan_gp").arrays
 plots.pictures(torch.from_numpy(kept["sheets"][-1]) / 127.5 - 1, axes[2])
 for ax in axes:
     ax.set_axis_off()
-fig.savefig(Path(__file__).parents[1] / "book" / "_static" / "cover.png", dpi=110)
+drawn = io.BytesIO()
+fig.savefig(drawn, dpi=110)
+Image.open(drawn).convert("RGB").quantize(256).save(
+    Path(__file__).parents[1] / "book" / "_static" / "cover.png", optimize=True
+)

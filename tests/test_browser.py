@@ -177,8 +177,6 @@ async wanted => {
   return theme();
 }
 """
-# What is fetched only when a reader scrolls to it.
-LAZY = "[...document.querySelectorAll('img[loading=lazy]')].map(image => image.src)"
 # Chromium's own services would knock at their servers at every start: no name leads anywhere.
 ARGUMENTS = [
     "--no-sandbox",
@@ -291,14 +289,13 @@ def visit(browser, site, protocol, names, *modes, tab=tab):
             weights.clear()
             faults.clear()
             page.goto(urljoin(base, name), wait_until="load")
-            late = set(page.evaluate(LAZY)) - set(weights)
             for mode in modes:
                 show(page, mode)
                 theme = page.evaluate(THEME, wanted := MODES[mode]["color_scheme"])
                 if theme not in (None, wanted):
                     faults.append(f"{mode}: theme is {theme}")
                 faults += [f"{mode}: {fault}" for fault in page.evaluate(FAULTS)]
-            loaded = [url for url in weights if url.startswith(base) and url not in late]
+            loaded = [url for url in weights if url.startswith(base)]
             files = {url: site / unquote(url[len(base) :]) for url in loaded}
             sizes = {url: file.stat().st_size for url, file in files.items() if file.is_file()}
             figures = page.evaluate("document.querySelectorAll('.interactive-figure').length")

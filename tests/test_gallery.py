@@ -5,6 +5,7 @@ keys alone and without a network; it needs what test_browser.py needs, and axe-c
 """
 
 import importlib.util
+import io
 import json
 import re
 import sys
@@ -12,9 +13,11 @@ import unicodedata
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import test_browser
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 from test_browser import browser  # noqa: F401  (a fixture)
 
 pytest.importorskip("sphinx", reason="NO SPHINX: pip install -r requirements.txt")
@@ -105,12 +108,18 @@ def page_of(name):
 
 def test_the_page_shows_each_figure_and_leads_to_its_cell():
     site, html = test_browser.require_site(), page_of("gallery")
-    cards = re.findall(r'<li><a href="(\w+)\.html#(figure-\d+)"><img src="\.\./_images/(\w+)\.png"', html)
-    assert cards == [(figure.page, figure.anchor, figure.picture) for figure in FIGURES]
+    cards = re.findall(
+        r'<li><a href="(\w+)\.html#(figure-\d+)"><img src="\.\./_images/([\w.-]+)".*?/(\w+)\.png">PNG', html
+    )
+    assert cards == [(one.page, one.anchor, one.thumbnail, one.picture) for one in FIGURES]
     assert html.count('loading="lazy"') == len(FIGURES)
     assert len(html.encode()) <= WEIGHT
     for figure in FIGURES:
         assert (site / "_images" / f"{figure.picture}.png").read_bytes() == figure.png
+        small, width = Image.open(site / "_images" / figure.thumbnail), gallery.THUMBNAIL[0]
+        large = Image.open(io.BytesIO(figure.png)).convert("RGB").resize(small.size, Image.Resampling.BOX)
+        assert small.width == width
+        assert np.abs(np.subtract(small, large, dtype=float)).mean() < 12
         cell = page_of(figure.page).split(f'id="{figure.anchor}"')
         assert len(cell) == 2, figure.name
         cell = cell[1].partition(' id="figure-')[0]

@@ -6,13 +6,15 @@ as `concepts`: at least one of those below. The directive `gallery` writes the p
 themselves, each cell with a figure gets an anchor, `figure-1`, `figure-2`, ... on its page, and a figure
 without alt text or concept is a warning, which fails the build.
 
-The thumbnails are the pictures of the pages. Only the stills of interactive figures, which stand inside their
-pages, are written once more. Where `make figures` has drawn SVGs, the page links to them, too.
+The thumbnails are small WebPs, so that the page with all its pictures weighs less than a lecture. The links
+lead to the pictures of the pages; the stills of interactive figures, which stand inside their pages, are
+written once more. Where `make figures` has drawn SVGs, the page links to them, too.
 """
 
 import base64
 import hashlib
 import html
+import io
 import re
 import shutil
 import struct
@@ -23,6 +25,7 @@ from typing import NamedTuple
 import nbformat
 from docutils import nodes
 from execute import smaller
+from PIL import Image
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -51,6 +54,7 @@ CONCEPTS = (
 )
 PAGE = "book/gallery"
 OTHERS = "Laboratory and appendices"  # the heading above figures of pages that belong to no chapter
+THUMBNAIL = (256, 30)  # width in pixels, WebP's quality
 STILL = re.compile(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]*)">')
 SYMBOLS = {"$": "", "_1": "₁", r"\theta": "θ"}  # of the headings above figures, which are plain text here
 LOGGER = logging.getLogger(__name__)
@@ -79,6 +83,11 @@ class Figure(NamedTuple):
     def picture(self):
         """The name of its PNG, which is that which MyST-NB gives it."""
         return hashlib.sha256(self.png).hexdigest()
+
+    @property
+    def thumbnail(self):
+        """The name of its thumbnail, another one for another picture."""
+        return "{:.16}-{}-{}.webp".format(self.picture, *THUMBNAIL)
 
     @property
     def size(self):
@@ -166,7 +175,7 @@ def card(figure, title, svg=None):
     tags = " ".join(f"<li>{word}</li>" for word in figure.concepts)
     more = f' <a href="{svg}">SVG</a>' if svg else ""
     return (
-        f'<li><a href="{figure.page}.html#{figure.anchor}"><img src="../_images/{figure.picture}.png" '
+        f'<li><a href="{figure.page}.html#{figure.anchor}"><img src="../_images/{figure.thumbnail}" '
         f'width="{width}" height="{height}" loading="lazy" alt="Figure {figure.number}: ">'
         f"<b>{say(figure.title)}</b></a> {where} {text} <ul>{tags}</ul> "
         f'<p><a href="../_images/{figure.picture}.png">PNG</a>{more}</p></li>'
@@ -250,8 +259,15 @@ def outdated(app, env, added, changed, removed):
     return [PAGE] if PAGE in env.all_docs and before != env.gallery_svgs else []
 
 
+def write_thumbnail(png, path):
+    width, quality = THUMBNAIL
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.thumbnail((width, picture.height), Image.Resampling.LANCZOS)
+    picture.save(path, "WebP", quality=quality, method=6)
+
+
 def finish(app, exception):
-    """Write the stills, and the SVGs where there are any."""
+    """Write the thumbnails, the stills, and the SVGs where there are any."""
     if exception or app.builder.format != "html":
         return
     root, out, svgs = Path(app.srcdir), Path(app.outdir), drawn(app.outdir)
@@ -263,6 +279,8 @@ def finish(app, exception):
             picture = out / "_images" / f"{figure.picture}.png"
             if not picture.exists():
                 picture.write_bytes(figure.png)
+            if not (small := out / "_images" / figure.thumbnail).exists():
+                write_thumbnail(figure.png, small)
             if figure.picture in svgs:
                 shutil.copyfile(svgs[figure.picture], out / "figures" / f"{figure.name}.svg")
 

@@ -11,12 +11,14 @@ written, this extension
 3. takes off the spans around names, punctuation and operators in code, which are then printed in the text's
    own colour, and blanks at the ends of lines: an eighth of the site; also spans in links and at the start of
    code that no rule speaks of, and the one `id` that all theorems share;
-4. deletes what nothing refers to any more: those scripts, source maps, templates, translations, icons with
-   their rules, the pages of chapters that are gone, and pictures of earlier builds;
+4. deletes what nothing refers to any more: those scripts, source maps, templates, translations, rules of
+   style sheets (two thirds of the theme's), icons, the pages of chapters that are gone, and pictures of
+   earlier builds;
 5. writes the search index without the blanks between its entries: a sixth of it.
 """
 
 import json
+import logging
 import re
 import shutil
 import sysconfig
@@ -60,7 +62,10 @@ PLAIN = re.compile(  # names, punctuation, spaces, operators; what no rule speak
 )
 BLANK = re.compile(r"(<(pre|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*", re.DOTALL)
 FONT = re.compile(r"@font-face\{[^}]*Font Awesome[^}]*?(fa-(?:solid|regular|brands)-\d+)\.[^}]*\}")
-ICON = re.compile(r"((?:\.fa-[\w-]+:{1,2}before,?)+)\{content:[^}]*\}")
+RULE = re.compile(r"([^{};]*)\{[^{}]*\}")
+NESTED = re.compile(r"\([^()]*\)|\[[^\]]*\]")
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+COMPOSED = ("bs-",)  # classes of which scripts know the start only
 
 
 def mathjax_store():
@@ -110,21 +115,35 @@ def clean(html, name=""):
     return PLAIN.sub(r"\1", html)
 
 
+def drop_rules(out):
+    """Take out of each style sheet the rules whose classes occur nowhere on the site: most of the theme's."""
+    users = [*out.rglob("*.html"), *(out / "_static").rglob("*.js")]
+    used = set(re.findall(r"[\w-]+", "".join(file.read_text(encoding="utf-8") for file in users)))
+
+    def applies(selector):
+        classes = re.findall(r"\.([a-zA-Z_-][\w-]*)", selector)
+        return "\\" in selector or all(name in used or name.startswith(COMPOSED) for name in classes)
+
+    def cut(rule):
+        selectors = COMMENT.sub("", rule[1])
+        while selectors != (selectors := NESTED.sub("", selectors)):  # :not(.a) needs no .a
+            pass
+        kept = selectors.lstrip().startswith("@") or any(map(applies, selectors.split(",")))
+        return rule[0] if kept else "".join(COMMENT.findall(rule[1]))
+
+    for sheet in (out / "_static").rglob("*.css"):
+        css = RULE.sub(cut, sheet.read_text(encoding="utf-8"))
+        sheet.write_text(re.sub(r"@(?:media|supports)[^{};]*\{\s*\}", "", css), encoding="utf-8")
+
+
 def drop_icons(out):
-    """Take the 1800 icons that occur nowhere on the site out of the theme's style sheet and its fonts."""
+    """Leave in the icon fonts the icons of which the theme's style sheet still speaks: 4 kB of 160."""
     sheet = out / "_static" / "styles" / "pydata-sphinx-theme.css"
-    users = [
-        *out.rglob("*.html"),
-        *(out / "_static").glob("*.*s"),
-        *(out / "_static" / "scripts").glob("*.js"),
-    ]
-    used = set(re.findall(r"fa-[\w-]+", "".join(file.read_text(encoding="utf-8") for file in users)))
     css = sheet.read_text(encoding="utf-8")
-    css = ICON.sub(lambda rule: rule[0] if used & set(re.findall(r"fa-[\w-]+", rule[1])) else "", css)
     fonts = out / "_static" / "vendor" / "fontawesome" / "webfonts"
     theme = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme" / "static"
 
-    def cut(rule):  # the font with what is left: 2 to 4 kB in place of 160
+    def cut(rule):
         if "brands" in rule[1]:
             return ""
         font = subset.load_font(theme / "vendor/fontawesome/webfonts" / f"{rule[1]}.ttf", subset.Options())
@@ -135,6 +154,7 @@ def drop_icons(out):
         font.save(fonts / f"{rule[1]}.ttf")
         return re.sub(r'url\([^)]*woff2\) format\("woff2"\),', "", rule[0])
 
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     sheet.write_text(FONT.sub(cut, css), encoding="utf-8")
 
 
@@ -167,6 +187,7 @@ def finish(app, exception):
     for pattern in UNUSED:
         for file in (out / "_static").glob(pattern):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
+    drop_rules(out)
     drop_icons(out)
 
 
