@@ -15,13 +15,17 @@ Left alone nbval also accepts what proves nothing; here it does not:
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import re
+import tempfile
 
 import nbformat
 import pytest
+import zmq
 from jupyter_client.provisioning import local_provisioner
+from traitlets.config import Config
 
 collect_ignore = ["_teach/nbgrade.py"]  # it runs where nbgrader is, in .venv-teach
 CELL_TIMEOUT = 120  # seconds; no cell of the book needs more than a fraction of it
@@ -50,6 +54,14 @@ def pytest_configure(config):
     if config.option.nbval_current_env and "forkserver" in multiprocessing.get_all_start_methods():
         os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as a kernel does
         local_provisioner.launch_kernel = ForkedKernel
+    if zmq.has("ipc"):
+        # Over TCP somebody else may take a port between the choice of it and the kernel's start.
+        from nbval import kernel
+
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        by_file = Config(KernelManager={"transport": "ipc", "ip": f"{folder.name}/kernel"})
+        kernel.KernelManager = functools.partial(kernel.KernelManager, config=by_file)
 
 
 class ForkedKernel:
@@ -81,7 +93,8 @@ class ForkedKernel:
         return self.process.exitcode
 
     def send_signal(self, number):
-        os.kill(self.process.pid, number)
+        if self.poll() is None:
+            os.kill(self.process.pid, number)
 
 
 def pytest_ignore_collect(collection_path, config):

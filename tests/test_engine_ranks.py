@@ -4,11 +4,13 @@ Ranks here are real processes that meet by gloo on this machine. The parent hold
 does, so no port can be taken by somebody else.
 """
 
+import contextlib
 import copy
 import itertools
 import multiprocessing
 import os
 import pickle
+import random
 import signal
 import socket
 import subprocess
@@ -54,8 +56,11 @@ def worker(function, folder, variables):
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """A port below those that Linux and macOS give to whoever asks for any, so nobody takes it meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Launch:

@@ -8,10 +8,12 @@ no times, no random cell ids, no editor's metadata.
 """
 
 import argparse
+import atexit
 import base64
 import io
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -23,9 +25,11 @@ THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THR
 os.environ.update(THREADS)
 
 import nbformat  # noqa: E402
+import zmq  # noqa: E402
 from nbclient import NotebookClient  # noqa: E402
 from nbclient.exceptions import CellExecutionError  # noqa: E402
 from PIL import Image  # noqa: E402
+from traitlets.config import Config  # noqa: E402
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -75,6 +79,15 @@ def with_smaller_pictures(notebook):
     return notebook
 
 
+def by_file():
+    """Settings for kernels reached by files: a free TCP port may be taken before a kernel opens it."""
+    if not zmq.has("ipc"):
+        return Config()
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return Config(KernelManager={"transport": "ipc", "ip": f"{folder.name}/kernel"})
+
+
 def execute(path, timeout=300):
     """Run the notebook at `path`, write it back, return its size in bytes. Raises before it writes."""
     notebook = normalise(nbformat.read(path, as_version=4))
@@ -86,6 +99,7 @@ def execute(path, timeout=300):
         timeout=timeout,
         kernel_name="python3",
         record_timing=False,
+        config=by_file(),
         extra_arguments=["--log-level=ERROR"],  # a kernel warns of its own TCP port on each start
         coalesce_streams=True,  # one stdout per cell, however the kernel cut it into messages
         resources={"metadata": {"path": str(path.parent)}},

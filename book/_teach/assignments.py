@@ -40,11 +40,21 @@ ALWAYS = {"np", "torch", "math"}  # what an answer may want, whether or not the 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 HIDDEN = "### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS"
 
-CONFIG = """c = get_config()
+CONFIG = """import atexit
+import shutil
+import tempfile
+
+import zmq
+
+c = get_config()
 c.CourseDirectory.course_id = "wganlab"
 c.OverwriteCells.add_missing_cells = True  # a deleted cell comes back before grading
 c.Execute.timeout = 60  # seconds a cell; then it is interrupted and gets no marks
 c.Execute.raise_on_iopub_timeout = False  # what refuses the interrupt costs its notebook, not the assignment
+if zmq.has("ipc"):  # kernels reached by files: a free TCP port may be taken before a kernel opens it
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    c.KernelManager.transport, c.KernelManager.ip = "ipc", folder + "/kernel"
 """
 README = """# Assignments
 

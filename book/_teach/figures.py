@@ -74,6 +74,7 @@ def draw(path):
         notebook,
         timeout=600,
         kernel_name="python3",
+        config=execute.by_file(),
         extra_arguments=list(KERNEL),
         resources={"metadata": {"path": str(path.parent)}},
     )
