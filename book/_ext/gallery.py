@@ -86,12 +86,14 @@ class Figure(NamedTuple):
 
     @property
     def thumbnail(self):
-        """The name of its thumbnail, another one for another picture."""
+        """The name of its thumbnail."""
         return "{:.16}-{}-{}.webp".format(self.picture, *THUMBNAIL)
 
     @property
     def size(self):
-        return struct.unpack(">II", self.png[16:24])
+        """Width and height of its thumbnail."""
+        width, height = struct.unpack(">II", self.png[16:24])
+        return THUMBNAIL[0], round(height * THUMBNAIL[0] / width)
 
     @property
     def chapter(self):
@@ -259,11 +261,9 @@ def outdated(app, env, added, changed, removed):
     return [PAGE] if PAGE in env.all_docs and before != env.gallery_svgs else []
 
 
-def write_thumbnail(png, path):
-    width, quality = THUMBNAIL
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.thumbnail((width, picture.height), Image.Resampling.LANCZOS)
-    picture.save(path, "WebP", quality=quality, method=6)
+def write_thumbnail(figure, path):
+    picture = Image.open(io.BytesIO(figure.png)).convert("RGB")
+    picture.resize(figure.size, Image.Resampling.LANCZOS).save(path, "WebP", quality=THUMBNAIL[1], method=6)
 
 
 def finish(app, exception):
@@ -280,7 +280,7 @@ def finish(app, exception):
             if not picture.exists():
                 picture.write_bytes(figure.png)
             if not (small := out / "_images" / figure.thumbnail).exists():
-                write_thumbnail(figure.png, small)
+                write_thumbnail(figure, small)
             if figure.picture in svgs:
                 shutil.copyfile(svgs[figure.picture], out / "figures" / f"{figure.name}.svg")
 

@@ -65,6 +65,9 @@ def article(source, name, names, address=""):
     body = re.sub(r'( id| for)="([^"]+)"', rf'\1="{name}--\2"', body)
     body = re.sub(r"url\(#", f"url(#{name}--", body)
     body = body.replace('src="../_images', 'src="html/_images')
+    if name == "gallery":  # on paper the pictures of the pages, which the file has once, for the thumbnails
+        thumbnail = re.compile(r'src="[^"]*\.webp"(.*?href="\.\./(_images/\w+\.png)")', re.DOTALL)
+        body = thumbnail.sub(r'src="html/\2"\1', body)
 
     def link(match):
         page, _, place = match[1].partition("#")
