@@ -8,7 +8,6 @@ no times, no random cell ids, no editor's metadata.
 """
 
 import argparse
-import atexit
 import base64
 import io
 import os
@@ -79,13 +78,9 @@ def with_smaller_pictures(notebook):
     return notebook
 
 
-def by_file():
-    """Settings for kernels reached by files: a free TCP port may be taken before a kernel opens it."""
-    if not zmq.has("ipc"):
-        return Config()
-    folder = tempfile.TemporaryDirectory()
-    atexit.register(folder.cleanup)
-    return Config(KernelManager={"transport": "ipc", "ip": f"{folder.name}/kernel"})
+def by_file(folder):
+    """Settings for kernels reached by files in `folder`: a free TCP port may be taken before they open it."""
+    return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"} if zmq.has("ipc") else {})
 
 
 def execute(path, timeout=300):
@@ -94,16 +89,17 @@ def execute(path, timeout=300):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        record_timing=False,
-        config=by_file(),
-        extra_arguments=["--log-level=ERROR"],  # a kernel warns of its own TCP port on each start
-        coalesce_streams=True,  # one stdout per cell, however the kernel cut it into messages
-        resources={"metadata": {"path": str(path.parent)}},
-    ).execute()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as room:
+        NotebookClient(
+            notebook,
+            timeout=timeout,
+            kernel_name="python3",
+            record_timing=False,
+            config=by_file(room),
+            extra_arguments=["--log-level=ERROR"],  # a kernel warns of its own TCP port on each start
+            coalesce_streams=True,  # one stdout per cell, however the kernel cut it into messages
+            resources={"metadata": {"path": str(path.parent)}},
+        ).execute()
     nbformat.validate(normalise(with_smaller_pictures(notebook)))
     text = dumps(notebook)
     size = len(text.encode())

@@ -70,18 +70,19 @@ def draw(path):
         notebook.cells.append(cell)
         if index in moving:
             notebook.cells.append(nbformat.v4.new_code_cell(STILL.format(name=still(cell.source))))
-    client = NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        config=execute.by_file(),
-        extra_arguments=list(KERNEL),
-        resources={"metadata": {"path": str(path.parent)}},
-    )
-    try:
-        client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise FigureError(f"book/{path.name} does not run: {error}") from None
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as room:
+        client = NotebookClient(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            config=execute.by_file(room),
+            extra_arguments=list(KERNEL),
+            resources={"metadata": {"path": str(path.parent)}},
+        )
+        try:
+            client.execute()
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            raise FigureError(f"book/{path.name} does not run: {error}") from None
     found = []
     for figure in wanted:
         number = figure.index + sum(other.interactive for other in wanted[: figure.number - 1])
